@@ -1,0 +1,67 @@
+"""The cell that every engine simulates: its settings, its free parameters and its sites, ready to be shared out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpcfit.biophys.settings import CellSettings, FitSettings, ParameterSettings, SiteSettings
+from hpcfit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Morphology, mechanisms, parameters and sites of one cell."""
+
+    settings: CellSettings
+    parameters: tuple[ParameterSettings, ...]
+    sites: tuple[SiteSettings, ...]
+
+    @classmethod
+    def of(cls, fit: FitSettings) -> "Cell":
+        """The cell of a fit file."""
+        return cls(fit.cell, fit.parameters, fit.all_sites)
+
+    @property
+    def free(self) -> tuple[ParameterSettings, ...]:
+        """The free parameters: the columns of a parameter matrix."""
+        return tuple(parameter for parameter in self.parameters if parameter.bounds is not None)
+
+    def matrix(self, parameters: np.ndarray) -> np.ndarray:
+        """(individuals, free parameters), float64; one individual may come as a vector.  Raises ValueError."""
+        matrix = np.atleast_2d(np.asarray(parameters, dtype=float))
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.free):
+            names = ", ".join(parameter.name for parameter in self.free)
+            raise ValueError(
+                f"parameters have shape {np.shape(parameters)}; expected (individuals, {len(self.free)}) for {names}"
+            )
+        if not np.all(np.isfinite(matrix)):
+            raise ValueError("parameters hold values that are not finite; every parameter needs a number")
+        return matrix
+
+
+def check_morphology(path: Path) -> None:
+    """Read the morphology once, so that a bad file is named with its line before anything starts.  Raises InputError.
+
+    SWC and ASC are read by MorphIO, whose messages name the line; NEURON's own reader only gives up.
+    """
+    import morphio
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such morphology; cell.morphology names an SWC or ASC file, relative to the fit file")
+    if path.suffix.lower() not in (".swc", ".asc"):
+        raise InputError(f"{path}: morphology of type {path.suffix or '(none)'}; accepted: .swc, .asc")
+    morphio.set_raise_warnings(False)
+    morphio.set_maximum_warnings(0)
+    try:
+        morphology = morphio.Morphology(str(path))
+    except morphio.MorphioError as error:
+        raise InputError(f"{_one_line(str(error), path)}; mend the file") from None
+    if len(morphology.soma.points) == 0:
+        raise InputError(f"{path}: has no soma; a cell needs one (SWC type 1, or a CellBody)")
+
+
+def _one_line(message: str, path: Path) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    text = ": ".join(dict.fromkeys(line.removesuffix(":error") for line in lines))
+    return text if str(path) in text else f"{path}: {text}"

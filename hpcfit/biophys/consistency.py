@@ -1,0 +1,53 @@
+"""Do the parts of a fit file name each other rightly?  Raises ValueError, which becomes an error with its place."""
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpcfit.biophys.settings import FitSettings
+
+
+def check_names(fit: "FitSettings") -> None:
+    """Names are unique; stimuli, sites and the rheobase that are referred to exist; something is free."""
+    stimuli = [stimulus.name for stimulus in fit.stimuli]
+    sites = [site.name for site in fit.all_sites]
+    _unique("stimuli", stimuli)
+    _unique("sites", sites)
+    _unique("parameters", [parameter.name for parameter in fit.parameters])
+    if all(parameter.bounds is None for parameter in fit.parameters):
+        raise ValueError("no parameter has bounds, so there is nothing to fit; give at least one bounds = [low, high]")
+    for index, stimulus in enumerate(fit.stimuli):
+        for number, electrode in enumerate(stimulus.electrodes):
+            _known(f"stimuli[{index}].electrodes[{number}].site", electrode.site, sites)
+            if getattr(electrode, "amplitude_rheobase", None) is not None and fit.rheobase is None:
+                raise ValueError(
+                    f"stimuli[{index}].electrodes[{number}].amplitude_rheobase is given, but there is no [rheobase]"
+                )
+    for name, target in fit.targets.items():
+        _known(f"targets.{name}", name, stimuli)
+        _known(f"targets.{name}.site", target.site, sites)
+        for site in target.statistics:
+            _known(f"targets.{name}.statistics.{site}", site, sites)
+        if target.rheobase_range is not None and fit.rheobase is None:
+            raise ValueError(f"targets.{name}.rheobase_range is given, but there is no [rheobase]")
+    for index, score in enumerate(fit.scores):
+        _known(f"scores[{index}].site", score.site, sites)
+        for name in score.stimuli:
+            _known(f"scores[{index}].stimuli", name, stimuli)
+            if name not in fit.targets:
+                raise ValueError(f"scores[{index}].stimuli names {name}, which has no [targets.{name}]")
+
+
+def _unique(key: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{key}: the name {name} is given {names.count(name)} times; names must differ")
+
+
+def _known(key: str, name: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
+        raise ValueError(f"{key} names {name}, which does not exist; {hint}")

@@ -1,0 +1,1 @@
+"""Simulators behind one interface: same cell, same parameters, same responses."""

@@ -1,0 +1,142 @@
+"""What are the features of a voltage trace?  eFEL's values, one number a trace and feature, NaN where there is none.
+
+eFEL (Ranjan et al., github.com/openbraininstitute/eFEL) keeps its settings in globals, so each call here sets them all
+and leaves eFEL's defaults behind: the order of calls cannot matter.
+"""
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hpcfit.biophys.settings import FeatureSettings
+from hpcfit.errors import ConfigError
+
+NEED_CURRENT = frozenset({"current_base", "steady_state_current_stimend", "impedance"})
+"""Features that eFEL reads from the current trace; undefined without it."""
+NEED_AMPLITUDE = frozenset({"ohmic_input_resistance", "ohmic_input_resistance_vb_ssse"})
+"""Features that eFEL divides by the amplitude of the step; undefined without it."""
+_WHOLE_TRACES = frozenset({"time", "voltage", "current"})
+
+
+@cache
+def feature_names() -> tuple[str, ...]:
+    """EFEL's features that are numbers one can compare: no whole traces, no indices into a trace."""
+    import efel
+
+    names = set(efel.get_feature_names()) - _WHOLE_TRACES
+    return tuple(sorted(name for name in names if not name.endswith("_indices")))
+
+
+def check_features(names: Sequence[str], where: str = "features") -> None:
+    """Raises ConfigError, with the nearest name, unless eFEL has all these features and they are comparable numbers."""
+    known = feature_names()
+    for name in names:
+        if name in known:
+            continue
+        if name in _WHOLE_TRACES or name.endswith("_indices"):
+            kind = "a whole trace" if name in _WHOLE_TRACES else "positions in a sampled trace"
+            raise ConfigError(f"{where}: {name} is {kind}, not a number that can be scored; leave it out")
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "eFEL's documentation lists them"
+        raise ConfigError(f"{where}: eFEL has no feature {name}; {hint}")
+
+
+def extract(
+    v_mV: np.ndarray,
+    dt_ms: float,
+    window_ms: tuple[float, float],
+    names: Sequence[str],
+    settings: FeatureSettings,
+    i_nA: np.ndarray | None = None,
+    stimulus_nA: float | None = None,
+) -> np.ndarray:
+    """Feature values, float64: (traces, features).
+
+    The value of a list-valued feature (one entry a spike, say) is its mean, as in BluePyOpt's `calculate_feature`.
+    NaN means undefined.  eFEL tells "could not be computed" (None) from "there are none" (an empty list); both are
+    NaN here, because neither can be compared with a mean and a standard deviation.
+
+    Parameters
+    ----------
+    v_mV
+        (traces, time) or (time,); a trace that is not finite has no features.
+    dt_ms
+        Sampling interval; sample i is at i * dt_ms.
+    window_ms
+        Start and end of the stimulus.
+    names
+        eFEL's names.
+    settings
+        Spike threshold, derivative threshold, interpolation step and strictness of the window.
+    i_nA
+        (time,), the same for all traces: needed by the features in NEED_CURRENT, which are NaN without it.
+    stimulus_nA
+        Amplitude of the step, less holding: needed by the features in NEED_AMPLITUDE, which are NaN without it.
+    """
+    traces = np.atleast_2d(np.asarray(v_mV, dtype=float))
+    values = np.full((len(traces), len(names)), np.nan)
+    shared: dict[str, Any] = {
+        "T": np.arange(traces.shape[1]) * dt_ms,
+        "stim_start": [float(window_ms[0])],
+        "stim_end": [float(window_ms[1])],
+    }
+    if i_nA is not None:
+        shared["I"] = np.asarray(i_nA, dtype=float)
+    if stimulus_nA:
+        shared["stimulus_current"] = [float(stimulus_nA)]
+    _set_up(settings)
+    try:
+        for row, trace in zip(values, traces, strict=True):
+            if np.all(np.isfinite(trace)):
+                row[:] = _values({**shared, "V": trace}, list(names))
+    finally:
+        _set_up(None)
+    return values
+
+
+def _set_up(settings: FeatureSettings | None) -> None:
+    import efel
+
+    efel.reset()
+    if settings is not None:
+        efel.set_setting("Threshold", float(settings.threshold_mV))
+        efel.set_setting("DerivativeThreshold", float(settings.derivative_threshold))
+        efel.set_setting("interp_step", float(settings.interpolation_step_ms))
+        efel.set_setting("strict_stiminterval", bool(settings.strict_stimulus_interval))
+
+
+def _values(trace: dict[str, Any], names: list[str]) -> list[float]:
+    """One number a feature, all from one call, so that eFEL converts and interpolates the trace once."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            found = _ask(trace, names)
+        except Exception:  # a feature written in Python may raise anything on a trace it did not expect
+            found = {name: _alone(trace, name) for name in names}
+    return [_mean(found[name]) for name in names]
+
+
+def _alone(trace: dict[str, Any], name: str) -> Any:
+    """One feature of a trace on which eFEL raised: only the feature that raises is undefined, not its neighbours."""
+    try:
+        return _ask(trace, [name])[name]
+    except Exception:  # see _values
+        return None
+
+
+def _ask(trace: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    import efel
+
+    # return_list is its default, given because eFEL's type hints ask for it.
+    return efel.get_feature_values([trace], names, parallel_map=None, return_list=True, raise_warnings=False)[0]
+
+
+def _mean(values: Any) -> float:
+    if values is None or len(values) == 0:
+        return np.nan
+    mean = float(np.mean(np.asarray(values, dtype=float)))
+    return mean if np.isfinite(mean) else np.nan

@@ -1,0 +1,126 @@
+"""A fit as a population problem: vectors of the unit cube in, scores and everything worth keeping out.
+
+F(x) = sum over stimuli and score functions of weight * |feature(x) - mean| / sd (Ladd et al. 2021).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpcfit.biophys.cell import Cell
+from hpcfit.biophys.engines.interface import Engine, Responses, Status
+from hpcfit.biophys.protocols import build_stimulus
+from hpcfit.biophys.scores import FeatureService, contributions, feature_service
+from hpcfit.biophys.settings import FitSettings
+from hpcfit.biophys.space import Space
+from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
+from hpcfit.population.executor import Executor, Fate, Task
+from hpcfit.population.loop import Evaluation
+
+SCORER = "features"
+_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a fit file describes, ready to be simulated and scored.
+
+    Attributes
+    ----------
+    settings
+        The file, with amplitudes in nA where it had rheobases.
+    cell, stimuli
+        What `hpcfit.simulate` takes.
+    space
+        Free parameters and their bounds: `space.random(n)` gives a parameter matrix (n, parameters).
+    targets
+        Score functions with mean, sd and weight, and the recordings they came from.
+    """
+
+    settings: FitSettings
+    cell: Cell
+    stimuli: tuple[Stimulus, ...]
+    space: Space
+    targets: Targets
+
+    @classmethod
+    def of(cls, settings: FitSettings) -> "Problem":
+        """Read what the settings name: recordings, waveforms.
+
+        Raises
+        ------
+        ConfigError, InputError
+            When a file cannot be read, holds too little, or a feature is unknown.
+        """
+        settings = resolve_rheobase(settings)
+        cell = Cell.of(settings)
+        stimuli = tuple(build_stimulus(stimulus) for stimulus in settings.stimuli)
+        return cls(settings, cell, stimuli, Space.of(cell.free), build_targets(settings))
+
+    @property
+    def scored_stimuli(self) -> tuple[str, ...]:
+        """The stimuli that score functions look at: only those are simulated in a fit."""
+        scored = {term.stimulus for term in self.targets.terms}
+        return tuple(stimulus.name for stimulus in self.stimuli if stimulus.name in scored)
+
+    def feature_factory(self) -> Callable[[], FeatureService]:
+        """What builds, in worker processes, the service that reads features (under SCORER)."""
+        return feature_service(self.settings, self.targets)
+
+
+class Evaluator:
+    """Evaluates vectors: simulate every stimulus, read features, score."""
+
+    def __init__(self, problem: Problem, engine: Engine, executor: Executor) -> None:
+        self.problem = problem
+        self._engine = engine
+        self._executor = executor
+
+    def __call__(self, vectors: np.ndarray) -> Evaluation:
+        """vectors: (n, parameters) in the unit cube."""
+        problem, begun = self.problem, time.monotonic()
+        parameters = problem.space.physical(vectors)
+        responses = self._engine.simulate(parameters, problem.scored_stimuli)
+        simulated = time.monotonic()
+        features, unread = self.features(responses)
+        columns = [responses.stimuli.index(term.stimulus) for term in problem.targets.terms]
+        status = responses.status[:, columns]
+        parts, undefined = contributions(features, status, problem.targets.terms, problem.settings.penalties)
+        arrays = {
+            "parameters": parameters,
+            "features": features,
+            "contributions": parts,
+            "statuses": responses.status,
+        }
+        timings = {"simulate": simulated - begun, "score": time.monotonic() - simulated}
+        tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum()), "unread_traces": unread}
+        tally |= {status.name.lower(): int(np.sum(responses.status == status)) for status in Status if status}
+        return Evaluation(parts.sum(axis=1), arrays, tally, timings)
+
+    def features(self, responses: Responses) -> tuple[np.ndarray, int]:
+        """(individuals, score functions), NaN where undefined or the simulation failed; and how many traces of good
+        simulations could not be read because the feature extractor itself failed on their block."""
+        terms = self.problem.targets.terms
+        values = np.full((len(responses.status), len(terms)), np.nan)
+        blocks, unread = self._blocks(responses), 0
+        outcomes = self._executor.map([task for _, _, task in blocks])
+        for (rows, stimulus, _), outcome in zip(blocks, outcomes, strict=True):
+            if outcome.fate is not Fate.DONE:
+                unread += len(rows)
+                continue
+            values[np.ix_(rows, self.problem.targets.columns(stimulus))] = outcome.value
+        return values, unread
+
+    def _blocks(self, responses: Responses) -> Sequence[tuple[np.ndarray, str, Task]]:
+        blocks = []
+        for number, stimulus in enumerate(responses.stimuli):
+            good = np.flatnonzero(responses.status[:, number] == Status.OK)
+            for start in range(0, len(good), _BLOCK):
+                rows = good[start : start + _BLOCK]
+                v_mV, status = responses.v_mV[number][rows], responses.status[rows, number]
+                arguments = (stimulus, v_mV, responses.sites, responses.dt_ms, status)
+                blocks.append((rows, stimulus, Task(SCORER, "features", arguments)))
+        return blocks

@@ -1,0 +1,397 @@
+"""What a fit file says: cell, parameters, stimuli, recording sites, targets, scores and simulator."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from hpcfit.biophys.consistency import check_names
+from hpcfit.biophys.expression import check_expression
+from hpcfit.config import InputPath, Settings
+from hpcfit.settings import RunSettings, Seconds, StrategySettings
+
+Region = Literal["all", "somatic", "axonal", "apical", "basal"]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+\-]+$", min_length=1)]
+
+DEFAULT_FEATURES = (
+    "Spikecount",
+    "mean_frequency",
+    "time_to_first_spike",
+    "ISI_values",
+    "ISI_CV",
+    "doublet_ISI",
+    "inv_last_ISI",
+    "adaptation_index2",
+    "AP_amplitude",
+    "AP_width",
+    "AP_duration_half_width",
+    "AP_begin_voltage",
+    "AP_rise_rate",
+    "AP_fall_rate",
+    "AHP_depth",
+    "AHP_slow_time",
+    "voltage_base",
+    "steady_state_voltage",
+    "sag_amplitude",
+    "decay_time_constant_after_stim",
+)
+"""Twenty score functions for step responses, by eFEL's names (doublet_ISI is the first interval)."""
+
+
+class CellSettings(Settings):
+    """Morphology, mechanisms and where they sit."""
+
+    morphology: InputPath
+    """SWC or Neurolucida ASC."""
+    mechanisms: InputPath | None = None
+    """Folder of .mod files, compiled once for its content; none: NEURON's own mechanisms only."""
+    regions: dict[Region, tuple[str, ...]]
+    """Mechanisms inserted in each region."""
+    axon: Literal["stub", "keep"] = "stub"
+    """stub: the axon is replaced by two pieces of 30 um with its first diameters, as the field does."""
+    segment_length_um: Positive = 40.0
+    """nseg = 1 + 2 * floor(L / segment_length_um)."""
+    celsius: float = 34.0
+    v_init_mV: float = -65.0
+
+
+class ParameterSettings(Settings):
+    """One number of the model: fixed (`value`) or free (`bounds`)."""
+
+    variable: Name
+    """NEURON's name: gIhbar_Ih, g_pas, cm, Ra, ena; a mechanism's GLOBAL (ehcn_Ih), celsius or v_init."""
+    regions: tuple[Region, ...] = ()
+    """Where it is set; empty for a GLOBAL, celsius and v_init."""
+    name: Name = ""
+    """Default: variable.regions."""
+    value: float | None = None
+    bounds: tuple[float, float] | None = None
+    unit: str | None = None
+    """Checked against the unit that NEURON knows for the variable."""
+    scale: Literal["linear", "log"] = "linear"
+    """In which scale the strategy sees the range."""
+    distribution: str = "uniform"
+    """uniform, or an expression of `value` and `distance` (path from the middle of the soma, um)."""
+
+    @field_validator("distribution")
+    @classmethod
+    def _expression(cls, text: str) -> str:
+        if text != "uniform":
+            check_expression(text, ("value", "distance"))
+        return text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("variable") and not data.get("name"):
+            regions = data.get("regions") or ()
+            place = "+".join(str(region) for region in regions) if isinstance(regions, list | tuple) else ""
+            data = {**data, "name": f"{data['variable']}.{place}" if place else str(data["variable"])}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ParameterSettings":
+        if (self.value is None) == (self.bounds is None):
+            raise ValueError(f"{self.name}: give either value (fixed) or bounds (free), got {_which(self)}")
+        if self.bounds is not None:
+            low, high = self.bounds
+            if not low < high:
+                raise ValueError(f"{self.name}: bounds = [{low:g}, {high:g}] are reversed or empty; write [low, high]")
+            if self.scale == "log" and low <= 0:
+                raise ValueError(f"{self.name}: bounds start at {low:g}, but scale = 'log' needs bounds above 0")
+        return self
+
+
+def _which(parameter: ParameterSettings) -> str:
+    return "both" if parameter.value is not None else "neither"
+
+
+class _Pulse(Settings):
+    """A current that starts at `delay_ms`, lasts `duration_ms` and enters at `site`."""
+
+    site: Name = "soma"
+    delay_ms: NonNegative
+    duration_ms: Positive
+
+
+class Step(_Pulse):
+    """A constant current, in nA or as a multiple of the rheobase."""
+
+    shape: Literal["step"]
+    amplitude_nA: float | None = None
+    amplitude_rheobase: float | None = None
+
+    @model_validator(mode="after")
+    def _one_amplitude(self) -> "Step":
+        if (self.amplitude_nA is None) == (self.amplitude_rheobase is None):
+            raise ValueError("give either amplitude_nA or amplitude_rheobase")
+        return self
+
+
+class Ramp(_Pulse):
+    """A current that changes linearly."""
+
+    shape: Literal["ramp"]
+    start_nA: float = 0.0
+    end_nA: float
+
+
+class Chirp(_Pulse):
+    """A sine whose frequency runs from start_Hz to end_Hz (linear in time, or exponential)."""
+
+    shape: Literal["chirp"]
+    amplitude_nA: float
+    start_Hz: Positive
+    end_Hz: Positive
+    sweep: Literal["linear", "exponential"] = "linear"
+
+
+class Noise(_Pulse):
+    """An Ornstein-Uhlenbeck current, the same for every individual."""
+
+    shape: Literal["noise"]
+    mean_nA: float = 0.0
+    sd_nA: Positive
+    tau_ms: Positive = 3.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Waveform(Settings):
+    """A sampled current from a file: a column of a CSV (time_ms, current_nA), or a sweep of an HDF5 or NWB file."""
+
+    shape: Literal["file"]
+    site: Name = "soma"
+    path: InputPath
+    sweep: str | None = None
+    """GROUP/NUMBER of an HDF5 file, or the name of a stimulus series of an NWB file."""
+    delay_ms: NonNegative = 0.0
+    scale: float = 1.0
+
+
+SHAPES = ("step", "ramp", "chirp", "noise", "file")
+
+
+def _shape(data: Any) -> str | None:
+    shape = data.get("shape") if isinstance(data, dict) else getattr(data, "shape", None)
+    return f"tag:{shape}" if shape in SHAPES else None
+
+
+Electrode = Annotated[
+    Annotated[Step, Tag("tag:step")]
+    | Annotated[Ramp, Tag("tag:ramp")]
+    | Annotated[Chirp, Tag("tag:chirp")]
+    | Annotated[Noise, Tag("tag:noise")]
+    | Annotated[Waveform, Tag("tag:file")],
+    Discriminator(
+        _shape,
+        custom_error_type="unknown_shape",
+        custom_error_message=f"shape must be one of {', '.join(SHAPES)}",
+    ),
+]
+
+
+class StimulusSettings(Settings):
+    """One protocol: what is injected where, for how long, and the window in which features are read."""
+
+    name: Name
+    duration_ms: Positive
+    """Simulated time."""
+    holding_nA: float = 0.0
+    """Constant current into the soma, from the start to the end."""
+    electrodes: tuple[Electrode, ...] = ()
+    window_ms: tuple[NonNegative, Positive] | None = None
+    """Start and end of the stimulus for features; default: the first electrode's."""
+
+    @model_validator(mode="after")
+    def _inside(self) -> "StimulusSettings":
+        start, end = self.window
+        if not start < end <= self.duration_ms:
+            raise ValueError(
+                f"{self.name}: stimulus window [{start:g}, {end:g}] ms is not inside 0 to duration_ms = "
+                f"{self.duration_ms:g}; change duration_ms, window_ms or the first electrode"
+            )
+        return self
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Start and end, ms, of the stimulus as features see it."""
+        if self.window_ms is not None:
+            return self.window_ms
+        for electrode in self.electrodes[:1]:
+            if not isinstance(electrode, Waveform):
+                return electrode.delay_ms, electrode.delay_ms + electrode.duration_ms
+        return 0.0, self.duration_ms
+
+
+class SiteSettings(Settings):
+    """Where voltage is recorded or current injected: a place in a section, or at a path distance from the soma."""
+
+    name: Name
+    region: Region = "somatic"
+    section: Annotated[int, Field(ge=0)] = 0
+    """Index in the region's list of sections."""
+    x: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    distance_um: NonNegative | None = None
+    """Path distance from the middle of the soma; replaces section and x."""
+    branch: Literal["longest", "last"] = "longest"
+    """Which of several places at that distance: on the path to the farthest tip, or BluePyOpt's (last section)."""
+    threshold_mV: float | None = None
+    """Voltage above which a spike counts here, for dendrites; default: features.threshold_mV."""
+
+
+class RheobaseSettings(Settings):
+    """The cell's rheobase: given, or the smallest step that makes it fire in these recordings."""
+
+    value_nA: Positive | None = None
+    recordings: InputPath | None = None
+    sweeps: tuple[str, ...] = ("*",)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "RheobaseSettings":
+        if (self.value_nA is None) == (self.recordings is None):
+            raise ValueError("give either value_nA or recordings")
+        return self
+
+
+class TargetSettings(Settings):
+    """What one stimulus should evoke: recorded sweeps, or given feature statistics."""
+
+    recordings: InputPath | None = None
+    """HDF5 (GROUP/NUMBER with voltage_mV, current_nA, attribute dt_ms), CSV (time_ms, voltage_mV ...) or NWB."""
+    sweeps: tuple[str, ...] = ("*",)
+    """Names or shell patterns of the sweeps that are repeats of this stimulus."""
+    site: Name = "soma"
+    """Where they were recorded."""
+    window_ms: tuple[NonNegative, Positive] | None = None
+    """Stimulus window in the recordings when it differs from the model's stimulus."""
+    rheobase_range: tuple[float, float] | None = None
+    """Keep only sweeps whose step, less holding, lies in this range of multiples of the rheobase."""
+    amplitude_range_nA: tuple[float, float] | None = None
+    """Keep only sweeps whose step, less holding, lies in this range."""
+    junction_potential_mV: float = 0.0
+    """Liquid junction potential, subtracted from the recorded voltage."""
+    statistics: dict[str, dict[str, tuple[float, Positive]]] = {}
+    """site -> feature -> [mean, sd]; goes before what recordings give."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "TargetSettings":
+        if self.recordings is None and not self.statistics:
+            raise ValueError("give recordings or statistics")
+        return self
+
+
+class ScoreSettings(Settings):
+    """Score functions: features in units of sd, or a distance between traces."""
+
+    stimuli: tuple[Name, ...] = ()
+    """Empty: every stimulus."""
+    site: Name = "soma"
+    features: tuple[str, ...] = ()
+    """eFEL's names; empty and no trace: the twenty defaults."""
+    trace: Literal["rms", "mean_absolute"] | None = None
+    """Distance from the mean recorded trace, mV, in place of features."""
+    sd_mV: Positive = 5.0
+    """Unit of a trace distance."""
+    weight: NonNegative = 1.0
+    weights: dict[str, NonNegative] = {}
+    """Per feature, multiplied with weight."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ScoreSettings":
+        if self.trace and self.features:
+            raise ValueError("give features or trace, not both; write two [[scores]] tables")
+        unknown = [name for name in self.weights if name not in self.names]
+        if unknown:
+            raise ValueError(f"weights names {unknown[0]}, which is not among the features {', '.join(self.names)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features of this table."""
+        return () if self.trace else (self.features or DEFAULT_FEATURES)
+
+
+class FeatureSettings(Settings):
+    """How eFEL reads features, and the smallest sd a recorded feature is given."""
+
+    threshold_mV: float = -20.0
+    derivative_threshold: Positive = 10.0
+    interpolation_step_ms: Positive = 0.1
+    strict_stimulus_interval: bool = False
+    relative_sd_floor: NonNegative = 0.05
+    """An sd from recordings is at least this times |mean| ..."""
+    sd_floor: dict[str, Positive] = {"Spikecount": 0.5, "Spikecount_stimint": 0.5}
+    """... and at least this, per feature, in its unit ..."""
+    absolute_sd_floor: Positive = 1e-3
+    """... and at least this for features not named there."""
+
+
+class PenaltySettings(Settings):
+    """What a score function contributes, in sd, when there is no number; counted in every generation."""
+
+    undefined_feature: NonNegative = 25.0
+    failed_simulation: NonNegative = 50.0
+    cap: Positive | None = 25.0
+    """A defined feature contributes at most this."""
+
+
+class EngineSettings(Settings):
+    """The simulator.  Order 2 is NEURON's secondorder = 2: as cheap as order 1, spikes ten times nearer the limit."""
+
+    kind: Literal["neuron"] = "neuron"
+    integrator: Literal["fixed", "cvode"] = "fixed"
+    dt_ms: Positive = 0.025
+    order: Literal[1, 2] = 2
+    cvode_atol: Positive = 1e-3
+    record_dt_ms: Positive = 0.1
+    """Sampling of the responses; with a fixed step a multiple of dt_ms."""
+    deadline_s: Seconds = 60.0
+    """A simulation that takes longer is ended; its status says so."""
+    voltage_limit_mV: Positive = 500.0
+    """A response beyond it, or not finite, has diverged."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes; 0: one for every core this process may use."""
+
+    @model_validator(mode="after")
+    def _multiple(self) -> "EngineSettings":
+        steps = self.record_dt_ms / self.dt_ms
+        if self.integrator == "fixed" and (steps < 1 - 1e-9 or abs(steps - round(steps)) > 1e-6):
+            raise ValueError(
+                f"record_dt_ms = {self.record_dt_ms:g} is not a multiple of dt_ms = {self.dt_ms:g}; "
+                f"choose for example record_dt_ms = {max(1, round(steps)) * self.dt_ms:g}"
+            )
+        return self
+
+
+class FitSettings(Settings):
+    """A whole fit file."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    name: Name
+    """Names the run folder."""
+    cell: CellSettings
+    parameters: Annotated[tuple[ParameterSettings, ...], Field(min_length=1)]
+    stimuli: Annotated[tuple[StimulusSettings, ...], Field(min_length=1)]
+    sites: tuple[SiteSettings, ...] = ()
+    """`soma` is always there."""
+    rheobase: RheobaseSettings | None = None
+    targets: dict[Name, TargetSettings]
+    """By stimulus."""
+    scores: tuple[ScoreSettings, ...] = (ScoreSettings(),)
+    features: FeatureSettings = FeatureSettings()
+    penalties: PenaltySettings = PenaltySettings()
+    engine: EngineSettings = EngineSettings()
+    strategy: StrategySettings = StrategySettings()
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "FitSettings":
+        check_names(self)
+        return self
+
+    @property
+    def all_sites(self) -> tuple[SiteSettings, ...]:
+        """The soma, and the sites of the file."""
+        named = {site.name for site in self.sites}
+        return (() if "soma" in named else (SiteSettings(name="soma"),)) + self.sites

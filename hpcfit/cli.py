@@ -1,0 +1,115 @@
+"""The command line: each verb parses, calls and prints."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcfit.errors import HpcfitError
+
+app = typer.Typer(
+    name="hpcfit",
+    help="Fit biophysical neuron models to recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+importer = typer.Typer(help="Make a fit file from another tool's model.", no_args_is_help=True)
+app.add_typer(importer, name="import")
+
+FitFile = Annotated[Path, typer.Argument(help="Fit file (TOML).", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]
+
+
+@app.command()
+def fit(
+    file: FitFile,
+    run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="In place of run.generations; extends a run.")] = None,
+) -> None:
+    """Run a fit, or go on with it: the same command resumes where it stopped."""
+    from hpcfit import jobs
+    from hpcfit.report.live import Progress
+    from hpcfit.report.summary import fit_summary
+
+    settings = jobs.load_settings(file)
+    total = generations or settings.run.generations
+    try:
+        with Progress(total, sys.stderr) as progress:
+            view = jobs.run(
+                file,
+                run,
+                generations=generations,
+                on_generation=lambda generation, standing: progress.generation(generation, standing.best),
+                on_evaluated=progress.evaluating,
+            )
+    except KeyboardInterrupt:
+        typer.echo("hpcfit: interrupted; whole generations are kept, the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(fit_summary(view))
+
+
+@app.command()
+def check(file: FitFile) -> None:
+    """Read a fit file and everything it names, build its cell once, and say what would be fitted."""
+    from hpcfit import jobs
+
+    typer.echo(jobs.describe(file))
+
+
+@app.command()
+def status(run: RunFolder) -> None:
+    """Say how far a run is."""
+    from hpcfit.report.status import status_text
+
+    typer.echo(status_text(run))
+
+
+@app.command()
+def plot(run: RunFolder) -> None:
+    """Draw a run's plots and report again, also of one that is still going."""
+    from hpcfit.report.write import write_report
+
+    for path in write_report(run):
+        typer.echo(path)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, what is wrong with it for hpcfit, and how to mend it."""
+    from hpcfit.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(finding.line())
+    if any(not finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+@importer.command()
+def bluepyopt(
+    folder: Annotated[Path, typer.Argument(help="Folder with parameters.json, mechanisms.json, ...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Fit file to write.")] = Path("fit.toml"),
+    morphology: Annotated[Path | None, typer.Option(help="SWC or ASC, when the folder does not say.")] = None,
+    mechanisms: Annotated[Path | None, typer.Option(help="Folder of .mod files, when the folder has none.")] = None,
+) -> None:
+    """Turn a BluePyOpt or BluePyEModel set of JSON files into a fit file."""
+    from hpcfit import jobs
+
+    for note in jobs.import_bluepyopt(folder, out, morphology, mechanisms):
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(out)
+
+
+def main() -> None:
+    """Entry point: a user's error is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except HpcfitError as error:
+        typer.echo(f"hpcfit: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What does every strategy hand out and take back?
+
+`ask` hands out the vectors of one generation, `tell` takes their scores.  A strategy keeps no state: what it must
+remember goes through the caller's hands, who can rebuild it from the ledger, so that a resumed run equals one that
+was never cut.  Vectors live in the unit cube (the problem maps them to physical values); low scores are good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol, TypeVar, final
+
+import numpy as np
+
+NO_PARENT = -1
+
+
+class Operator(IntEnum):
+    """How an offspring arose."""
+
+    INITIAL = 0
+    CROSSOVER = 1
+    MUTATION = 2
+    REPRODUCTION = 3
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Offspring:
+    """The members of one generation that await their scores.
+
+    Parameters
+    ----------
+    generation : int
+    ids : numpy.ndarray
+        (lambda,) int64, unique in the run.
+    vectors : numpy.ndarray
+        (lambda, P) float64 in [0, 1].
+    parents : numpy.ndarray
+        (lambda, 2) int64 ids, NO_PARENT where there is none.
+    operator : numpy.ndarray
+        (lambda,) int8, an `Operator` each.  A REPRODUCTION equals its first parent and need not be evaluated again.
+    """
+
+    generation: int
+    ids: np.ndarray
+    vectors: np.ndarray
+    parents: np.ndarray
+    operator: np.ndarray
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Survivors:
+    """The members that may have offspring, after the scores of `generation` were told.
+
+    Parameters
+    ----------
+    generation : int
+    vectors : numpy.ndarray
+        (mu, P) float64 in [0, 1].
+    scores : numpy.ndarray
+        (mu,) float64; NaN for a member without a score.
+    ids : numpy.ndarray
+        (mu,) int64.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other.
+    """
+
+    generation: int
+    vectors: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+
+    def __post_init__(self) -> None:
+        members = self.ids.shape
+        if self.vectors.ndim != 2 or self.vectors.shape[:1] != members or self.scores.shape != members:
+            raise ValueError(
+                f"survivors have ids {members}, vectors {self.vectors.shape} and scores {self.scores.shape}; "
+                "give (mu,), (mu, P) and (mu,)"
+            )
+
+
+State = TypeVar("State")
+
+
+class Strategy(Protocol[State]):
+    """Moves a population.  State is what the strategy remembers between generations: `Survivors` for a GA."""
+
+    def ask(self, survivors: State | None) -> Offspring:
+        """The next generation; generation 0 if `survivors` is None."""
+        ...
+
+    def tell(self, survivors: State | None, offspring: Offspring, scores: np.ndarray) -> State:
+        """What to remember, given what was asked with (None for generation 0), its answer and that one's scores.
+
+        scores: (lambda,), or (lambda, objectives) for strategies with several objectives.
+        """
+        ...
+
+
+def ranking(scores: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(n,) indices, best first: low score, then low id (the older member), NaN last.  scores, ids: (n,)."""
+    return np.lexsort((ids, scores))

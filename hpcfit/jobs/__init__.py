@@ -1,0 +1,214 @@
+"""The composer: from a fit file to a problem, a strategy, an engine and an executor, and to a run on disk."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcfit.jobs import folder as run_folder
+from hpcfit.biophys.cell import Cell
+from hpcfit.biophys.engines.interface import Responses
+from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
+from hpcfit.biophys.problem import SCORER, Evaluator, Problem
+from hpcfit.biophys.protocols import build_stimulus
+from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
+from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.config import read_toml, validate
+from hpcfit.evolve.course import genetic_algorithm
+from hpcfit.population.files import write_text
+from hpcfit.population.ledger import Generation, Ledger
+from hpcfit.population.loop import Standing, run_generations
+from hpcfit.report.run_view import RunView, open_run
+from hpcfit.jobs.results import write_results
+from hpcfit.run.processes import Processes
+
+__all__ = ["describe", "import_bluepyopt", "load", "load_settings", "open_run", "run", "simulate"]
+
+
+def load_settings(path: str | Path) -> FitSettings:
+    """The settings in a fit file.  Raises ConfigError."""
+    path = Path(path)
+    return validate(FitSettings, read_toml(path), path, path.resolve().parent)
+
+
+def load(path: str | Path) -> Problem:
+    """The problem that a fit file describes: cell, stimuli, space of the free parameters, targets.
+
+    Raises
+    ------
+    ConfigError, InputError
+        When the file, or a file it names, is unusable: what, where, and the cure.
+    """
+    return Problem.of(load_settings(path))
+
+
+def simulate(
+    cell: Cell,
+    parameters: np.ndarray,
+    stimuli: Sequence[Stimulus | StimulusSettings],
+    engine: EngineSettings | str = "neuron",
+) -> Responses:
+    """Responses of a population.
+
+    Parameters
+    ----------
+    cell
+        `load(path).cell`.
+    parameters
+        (individuals, free parameters), in the order of `cell.free` and their units.
+    stimuli
+        `load(path).stimuli`, or some of them, or settings of your own.
+    engine
+        A name ("neuron") or settings.
+
+    Returns
+    -------
+    Responses
+        Voltage (individuals, sites, time) per stimulus, mV, and a status per individual and stimulus.
+
+    Raises
+    ------
+    ConfigError, InputError, MechanismError
+        When the cell cannot be built.
+    ValueError
+        When `parameters` has the wrong shape or is not finite.
+    """
+    settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
+    built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
+    factory = neuron_factory(cell, built, settings)
+    with Processes({SERVICE: factory}, settings.workers) as executor:
+        return NeuronEngine(factory, executor).simulate(parameters, [stimulus.name for stimulus in built])
+
+
+def run(
+    fit: str | Path | FitSettings,
+    folder: str | Path | None = None,
+    *,
+    generations: int | None = None,
+    on_generation: Callable[[Generation, Standing], Any] | None = None,
+    on_evaluated: Callable[[int, int], Any] | None = None,
+) -> RunView:
+    """Run a fit to its end, or go on with it where `folder` left it; then write results and report.
+
+    Parameters
+    ----------
+    fit
+        A fit file, or settings.
+    folder
+        The run folder; default: runs/NAME in the working folder.
+    generations
+        In place of run.generations: to extend a run that is done, or to stop earlier.
+    on_generation, on_evaluated
+        Called after each generation, and as tasks (simulations, feature blocks) end: (done, of).
+
+    Returns
+    -------
+    RunView
+        The run, as `open_run(folder)` shows it.
+
+    Raises
+    ------
+    ConfigError, InputError, MechanismError
+        Before anything is written, when settings or files are unusable.
+    LedgerError
+        When the folder belongs to other settings, or another process is running it.
+    StorageError
+        When a generation cannot be written; those before it are kept, and the same call goes on.
+    """
+    settings = fit if isinstance(fit, FitSettings) else load_settings(fit)
+    base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
+    if generations is not None:
+        settings = settings.model_copy(update={"run": settings.run.model_copy(update={"generations": generations})})
+    place = Path(folder) if folder is not None else Path("runs") / settings.name
+    problem = Problem.of(settings)
+    header = run_folder.header(problem, base)
+    run_folder.check(place, header)
+    factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+    factories = {SERVICE: factory, SCORER: problem.feature_factory()}
+    with Processes(factories, settings.engine.workers, on_evaluated) as executor:
+        engine = NeuronEngine(factory, executor)
+        engine.describe()  # a cell that cannot be built is an error before anything is written
+        with run_folder.opened(place, header) as ledger, _terminated_like_interrupted():
+            _generations(place, ledger, problem, Evaluator(problem, engine, executor), on_generation)
+            write_results(place, ledger, problem, engine, base)
+    return open_run(place)
+
+
+def describe(path: str | Path) -> str:
+    """What a fit file would fit, in a few lines; reads and builds all it names.  Raises what `run` would."""
+    settings = load_settings(path)
+    problem = Problem.of(settings)
+    factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+    with Processes({SERVICE: factory}, 1) as executor:
+        built = NeuronEngine(factory, executor).describe()
+    targets = problem.targets
+    lines = [
+        f"cell: {built.sections} sections, {built.segments} segments, {built.area_um2:.0f} um2",
+        *(f"site {place.name}: {place.section}({place.x:.3g}), {place.distance_um:.1f} um" for place in built.places),
+        f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
+        f"stimuli: {', '.join(problem.scored_stimuli)}",
+        f"score functions: {len(targets.terms)}",
+        *(f"  {term.name}: {term.mean:.5g} +- {term.sd:.3g} ({term.source})" for term in targets.terms),
+        *(f"  no term: {stimulus}.{site}.{feature}: {reason}" for stimulus, site, feature, reason in targets.dropped),
+    ]
+    return "\n".join(lines)
+
+
+def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanisms: Path | None) -> Sequence[str]:
+    """Write the fit file of a BluePyOpt model; gives notes on what was not translated.
+
+    Raises
+    ------
+    InputError
+        When a JSON file is missing or malformed.
+    StorageError
+        When `out` cannot be written.
+    """
+    from hpcfit.biophys.bluepyopt import import_model
+
+    text, notes = import_model(folder, out.resolve().parent, morphology, mechanisms)
+    write_text(out, text)
+    return notes
+
+
+def _generations(
+    place: Path,
+    ledger: Ledger,
+    problem: Problem,
+    evaluate: Evaluator,
+    on_generation: Callable[[Generation, Standing], Any] | None,
+) -> None:
+    ends = problem.settings.run
+    course = genetic_algorithm(problem.settings.strategy, len(problem.space.names), ends.seed)
+    journal = run_folder.StatusWriter(place, ledger, ends.generations)
+
+    def after(generation: Generation, standing: Standing) -> None:
+        journal.generation(generation, standing)
+        if on_generation:
+            on_generation(generation, standing)
+
+    try:
+        reason = run_generations(course, evaluate, ledger, ends, after)
+    except BaseException as error:
+        journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+        raise
+    ledger.merge()
+    journal.ended("finished", reason)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: the generation in hand is dropped, everything before it is on disk."""
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,110 @@
+"""The generation loop: ask, evaluate, tell, write; the same for every strategy and every kind of member.
+
+Nothing but the ledger carries a run from one generation to the next, so a run that is resumed from it gives the same
+numbers as one that was never interrupted.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hpcfit.population.ledger import Generation, Ledger
+from hpcfit.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluating n members gave: scores (n,), low is good; arrays with n rows for the ledger."""
+
+    scores: np.ndarray
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+
+class Course(Protocol):
+    """A strategy as the loop sees it: what it remembers between generations comes from the ledger alone."""
+
+    def offspring(self, last: Generation | None) -> Mapping[str, np.ndarray]:
+        """The members of the next generation: `ids` (n,), `vectors` (n, P) in the unit cube, and more for the ledger."""
+        ...
+
+    def survivors(
+        self, last: Generation | None, offspring: Mapping[str, np.ndarray], scores: np.ndarray
+    ) -> Mapping[str, np.ndarray]:
+        """What to remember once their scores (n,) are known: arrays named survivor_*."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is: generations and evaluations so far, the best score, and seconds of the slowest generation."""
+
+    generations: int = 0
+    evaluations: int = 0
+    best: float = np.inf
+    slowest_s: float = 0.0
+
+    def after(self, generation: Generation) -> "Standing":
+        """The standing one generation later."""
+        scores = generation.arrays["scores"]
+        best = float(np.nanmin(scores)) if np.any(np.isfinite(scores)) else np.inf
+        slowest = max(self.slowest_s, generation.timings_s.get("total", 0.0))
+        return Standing(self.generations + 1, self.evaluations + len(scores), min(self.best, best), slowest)
+
+
+def run_generations(
+    course: Course,
+    evaluate: Callable[[np.ndarray], Evaluation],
+    ledger: Ledger,
+    ends: RunSettings,
+    on_generation: Callable[[Generation, Standing], Any] = lambda generation, standing: None,
+) -> str:
+    """Run from where the ledger stands to the first of the run's ends; gives the reason it stopped, in words.
+
+    evaluate: (n, P) vectors in the unit cube -> Evaluation.
+
+    Raises
+    ------
+    StorageError
+        When a generation cannot be written; those before it are on disk.
+    """
+    begun = time.monotonic()
+    last: Generation | None = None
+    standing = Standing()
+    for last in ledger:
+        standing = standing.after(last)
+    while True:
+        start = time.monotonic()
+        if reason := _end(ends, standing, start - begun):
+            return reason
+        offspring = course.offspring(last)
+        if reason := _end(ends, standing, start - begun, len(offspring["ids"])):
+            return reason
+        asked = time.monotonic()
+        evaluation = evaluate(offspring["vectors"])
+        told = time.monotonic()
+        survivors = course.survivors(last, offspring, evaluation.scores)
+        evolve_s = asked - start + time.monotonic() - told
+        timings = {**evaluation.timings_s, "evolve": evolve_s, "total": time.monotonic() - start}
+        arrays = {**offspring, **evaluation.arrays, "scores": evaluation.scores, **survivors}
+        last = Generation(standing.generations, arrays, evaluation.counts, timings)
+        ledger.append(last)
+        standing = standing.after(last)
+        on_generation(last, standing)
+
+
+def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 0) -> str:
+    """Why to stop before the next generation, of `coming` members; empty to go on."""
+    if standing.generations >= ends.generations:
+        return f"all {ends.generations} generations done"
+    if ends.target_score is not None and standing.best <= ends.target_score:
+        return f"best score {standing.best:.6g} reached the target {ends.target_score:g}"
+    if ends.evaluations is not None and standing.evaluations + coming > ends.evaluations:
+        return f"{standing.evaluations} of {ends.evaluations} evaluations done; another generation would be too many"
+    if ends.wall_clock_s is not None and standing.slowest_s and elapsed_s + standing.slowest_s > ends.wall_clock_s:
+        return f"{elapsed_s:.0f} of {ends.wall_clock_s:g} s used; another generation may take {standing.slowest_s:.1f} s"
+    return ""
