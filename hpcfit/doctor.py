@@ -68,7 +68,9 @@ def _compiler() -> Finding:
     if program is None:
         missing.append("nrnivmodl")
     if missing:
-        return Finding(False, f"not found: {', '.join(missing)}", ".mod files cannot be compiled; install g++, make, neuron")
+        return Finding(
+            False, f"not found: {', '.join(missing)}", ".mod files cannot be compiled; install g++, make, neuron"
+        )
     return Finding(True, f"C++ compiler {shutil.which('c++')}, make, nrnivmodl")
 
 
@@ -85,7 +87,9 @@ def _cache() -> Finding:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return Finding(False, f"cache {folder} cannot be written ({error.strerror})", "set HPCFIT_CACHE to a folder of yours")
+        return Finding(
+            False, f"cache {folder} cannot be written ({error.strerror})", "set HPCFIT_CACHE to a folder of yours"
+        )
     return Finding(True, f"cache for compiled mechanisms in {folder}")
 
 

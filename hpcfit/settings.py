@@ -78,7 +78,6 @@ def _no_idle_option(table: str, kind: str, owner: str, option: str, value: float
         raise ValueError(f"{table}.{option} = {value:g} belongs to kind = '{owner}', but kind is '{kind}'; remove it")
 
 
-
 class RunSettings(Settings):
     """Seed and ends of a run; whichever end is reached first stops it."""
 

@@ -48,7 +48,9 @@ def check_morphology(path: Path) -> None:
     import morphio
 
     if not path.is_file():
-        raise InputError(f"{path}: no such morphology; cell.morphology names an SWC or ASC file, relative to the fit file")
+        raise InputError(
+            f"{path}: no such morphology; cell.morphology names an SWC or ASC file, relative to the fit file"
+        )
     if path.suffix.lower() not in (".swc", ".asc"):
         raise InputError(f"{path}: morphology of type {path.suffix or '(none)'}; accepted: .swc, .asc")
     morphio.set_raise_warnings(False)

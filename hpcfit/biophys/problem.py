@@ -102,7 +102,8 @@ class Evaluator:
 
     def features(self, responses: Responses) -> tuple[np.ndarray, int]:
         """(individuals, score functions), NaN where undefined or the simulation failed; and how many traces of good
-        simulations could not be read because the feature extractor itself failed on their block."""
+        simulations could not be read because the feature extractor itself failed on their block.
+        """
         terms = self.problem.targets.terms
         values = np.full((len(responses.status), len(terms)), np.nan)
         blocks, unread = self._blocks(responses), 0

@@ -32,7 +32,9 @@ def _injection(electrode: Electrode, stimulus: StimulusSettings) -> Injection:
         case Step(amplitude_nA=None):
             raise ConfigError(f"stimulus {stimulus.name}: its amplitude is in rheobases, which are not known yet")
         case Step():
-            return _pulse(electrode.site, electrode.delay_ms, electrode.duration_ms, [float(electrode.amplitude_nA or 0.0)] * 2)
+            return _pulse(
+                electrode.site, electrode.delay_ms, electrode.duration_ms, [float(electrode.amplitude_nA or 0.0)] * 2
+            )
         case Ramp():
             ends = [electrode.start_nA, electrode.end_nA]
             return _pulse(electrode.site, electrode.delay_ms, electrode.duration_ms, ends)

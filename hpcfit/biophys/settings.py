@@ -271,7 +271,7 @@ class TargetSettings(Settings):
     """Keep only sweeps whose step, less holding, lies in this range."""
     junction_potential_mV: float = 0.0
     """Liquid junction potential, subtracted from the recorded voltage."""
-    statistics: dict[str, dict[str, tuple[float, Positive]]] = {}
+    statistics: dict[str, dict[str, tuple[float, Positive]]] = Field(default_factory=dict)
     """site -> feature -> [mean, sd]; goes before what recordings give."""
 
     @model_validator(mode="after")
@@ -294,7 +294,7 @@ class ScoreSettings(Settings):
     sd_mV: Positive = 5.0
     """Unit of a trace distance."""
     weight: NonNegative = 1.0
-    weights: dict[str, NonNegative] = {}
+    weights: dict[str, NonNegative] = Field(default_factory=dict)
     """Per feature, multiplied with weight."""
 
     @model_validator(mode="after")
@@ -321,7 +321,7 @@ class FeatureSettings(Settings):
     strict_stimulus_interval: bool = False
     relative_sd_floor: NonNegative = 0.05
     """An sd from recordings is at least this times |mean| ..."""
-    sd_floor: dict[str, Positive] = {"Spikecount": 0.5, "Spikecount_stimint": 0.5}
+    sd_floor: dict[str, Positive] = Field(default_factory=lambda: {"Spikecount": 0.5, "Spikecount_stimint": 0.5})
     """... and at least this, per feature, in its unit ..."""
     absolute_sd_floor: Positive = 1e-3
     """... and at least this for features not named there."""

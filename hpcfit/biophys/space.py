@@ -51,4 +51,10 @@ class Space:
     def table(self) -> dict[str, np.ndarray]:
         """Columns for the ledger."""
         scale = np.where(self.log, "log", "linear")
-        return {"name": np.array(self.names), "unit": np.array(self.units), "low": self.low, "high": self.high, "scale": scale}
+        return {
+            "name": np.array(self.names),
+            "unit": np.array(self.units),
+            "low": self.low,
+            "high": self.high,
+            "scale": scale,
+        }

@@ -1,4 +1,4 @@
-"""What is injected where and when: piecewise linear currents, gated by delay and duration, the same for every engine."""
+"""What is injected where and when: piecewise linear currents, gated by delay and duration, alike in all engines."""
 
 from dataclasses import dataclass
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hpcfit.jobs import folder as run_folder
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.interface import Responses
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
@@ -20,11 +19,12 @@ from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSetting
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.config import read_toml, validate
 from hpcfit.evolve.course import genetic_algorithm
+from hpcfit.jobs import folder as run_folder
+from hpcfit.jobs.results import write_results
 from hpcfit.population.files import write_text
 from hpcfit.population.ledger import Generation, Ledger
 from hpcfit.population.loop import Standing, run_generations
 from hpcfit.report.run_view import RunView, open_run
-from hpcfit.jobs.results import write_results
 from hpcfit.run.processes import Processes
 
 __all__ = ["describe", "import_bluepyopt", "load", "load_settings", "open_run", "run", "simulate"]

@@ -60,7 +60,9 @@ def check(folder: Path, wanted: Header) -> None:
             f"{folder}: its run was started with {key} = {_short(old)}, the fit file now has {_short(new)}; "
             "undo the change, or choose another folder with --run"
         )
-    changed = sorted(name for name in set(there.inputs) | set(wanted.inputs) if there.inputs.get(name) != wanted.inputs.get(name))
+    changed = sorted(
+        name for name in set(there.inputs) | set(wanted.inputs) if there.inputs.get(name) != wanted.inputs.get(name)
+    )
     if changed:
         raise LedgerError(
             f"{folder}: its run was started with another content of {changed[0]}; "

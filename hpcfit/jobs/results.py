@@ -35,7 +35,7 @@ def write_results(folder: Path, ledger: Ledger, problem: Problem, engine: Neuron
     write_text(place / "parameters.json", json.dumps(_bluepyopt(problem, values), indent=4) + "\n")
     write_text(place / "model.hoc", engine.hoc(values))
     _copy_inputs(problem, place)
-    _write_traces(folder / "best.h5", problem, engine, values)
+    _write_traces(folder / "best.h5", problem, engine, values, best.id)
     write_report(folder)
 
 
@@ -71,9 +71,10 @@ def _copy_inputs(problem: Problem, place: Path) -> None:
                 shutil.copyfile(file, temporary)
 
 
-def _write_traces(path: Path, problem: Problem, engine: NeuronEngine, values: np.ndarray) -> None:
+def _write_traces(path: Path, problem: Problem, engine: NeuronEngine, values: np.ndarray, member_id: int) -> None:
     responses = engine.simulate(values[None, :], [stimulus.name for stimulus in problem.stimuli])
     with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        file.attrs["id"] = member_id
         for stimulus, v_mV in zip(problem.stimuli, responses.v_mV, strict=True):
             group = file.create_group(stimulus.name)
             group["model_v_mV"] = v_mV[0]

@@ -29,7 +29,7 @@ class Course(Protocol):
     """A strategy as the loop sees it: what it remembers between generations comes from the ledger alone."""
 
     def offspring(self, last: Generation | None) -> Mapping[str, np.ndarray]:
-        """The members of the next generation: `ids` (n,), `vectors` (n, P) in the unit cube, and more for the ledger."""
+        """The next generation: `ids` (n,), `vectors` (n, P) in the unit cube, and more for the ledger."""
         ...
 
     def survivors(
@@ -65,7 +65,8 @@ def run_generations(
 ) -> str:
     """Run from where the ledger stands to the first of the run's ends; gives the reason it stopped, in words.
 
-    evaluate: (n, P) vectors in the unit cube -> Evaluation.
+    evaluate: (n, P) vectors in the unit cube -> Evaluation.  Of the timings of a generation, `write` is what writing
+    the one before it took: its own is not over when it is written.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def run_generations(
     standing = Standing()
     for last in ledger:
         standing = standing.after(last)
+    write_s = 0.0
     while True:
         start = time.monotonic()
         if reason := _end(ends, standing, start - begun):
@@ -89,12 +91,20 @@ def run_generations(
         told = time.monotonic()
         survivors = course.survivors(last, offspring, evaluation.scores)
         evolve_s = asked - start + time.monotonic() - told
-        timings = {**evaluation.timings_s, "evolve": evolve_s, "total": time.monotonic() - start}
+        timings = {**evaluation.timings_s, "evolve": evolve_s, "write": write_s}
+        timings["total"] = time.monotonic() - start + write_s
         arrays = {**offspring, **evaluation.arrays, "scores": evaluation.scores, **survivors}
         last = Generation(standing.generations, arrays, evaluation.counts, timings)
-        ledger.append(last)
+        write_s = _timed(lambda generation=last: ledger.append(generation))
         standing = standing.after(last)
         on_generation(last, standing)
+
+
+def _timed(action: Callable[[], Any]) -> float:
+    """Seconds that an action took."""
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
 
 
 def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 0) -> str:
@@ -106,5 +116,7 @@ def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 
     if ends.evaluations is not None and standing.evaluations + coming > ends.evaluations:
         return f"{standing.evaluations} of {ends.evaluations} evaluations done; another generation would be too many"
     if ends.wall_clock_s is not None and standing.slowest_s and elapsed_s + standing.slowest_s > ends.wall_clock_s:
-        return f"{elapsed_s:.0f} of {ends.wall_clock_s:g} s used; another generation may take {standing.slowest_s:.1f} s"
+        return (
+            f"{elapsed_s:.0f} of {ends.wall_clock_s:g} s used; another generation may take {standing.slowest_s:.1f} s"
+        )
     return ""

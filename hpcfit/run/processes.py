@@ -27,7 +27,9 @@ _FALSE_STARTS = 3
 class Processes:
     """Worker processes that share out tasks; usable as a context manager."""
 
-    def __init__(self, factories: Factories, workers: int = 0, on_done: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, factories: Factories, workers: int = 0, on_done: Callable[[int, int], None] | None = None
+    ) -> None:
         """`workers` 0: one for each core this process may use.  `on_done(done, of)` is called as tasks end."""
         self._factories = pickle.dumps(dict(factories))
         self.workers = workers or available_cores()
@@ -92,7 +94,9 @@ class Processes:
     def _restart(self, slot: int, cause: str) -> None:
         self._false_starts += 1
         if self._false_starts > _FALSE_STARTS:
-            raise EngineError(f"worker processes end before they begin a task: {cause}; look at the memory limit") from None
+            raise EngineError(
+                f"worker processes end before they begin a task: {cause}; look at the memory limit"
+            ) from None
         self._pool[slot].kill()
         self._pool[slot] = _Worker(self._factories)
 

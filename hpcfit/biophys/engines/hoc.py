@@ -69,14 +69,12 @@ def _build(cell: NeuronCell) -> Iterator[str]:
 
 def _stub(cell: NeuronCell) -> Iterator[str]:
     yield "forsec cell.axonal { delete_section() }"
-    yield 'execute("create axon[2]", cell)'
+    yield "cell.make_stub()"
     for index, section in enumerate(cell.object.axon):
         yield (
             f"cell.axon[{index}] {{ L = {STUB_PIECE_UM!r}  diam = {section.diam!r}  nseg = {section.nseg}  "
             "cell.axonal.append()  cell.all.append() }"
         )
-    yield "connect cell.axon[0](0), cell.soma[0](1)"
-    yield "connect cell.axon[1](0), cell.axon[0](1)"
 
 
 def _parameter(cell: NeuronCell, parameter: "ParameterSettings") -> Iterator[str]:

@@ -113,12 +113,19 @@ def _explained(output: str, files: list[Path]) -> MechanismError | EngineError:
         return MechanismError(f"{folder / name}, line {line}: syntax error at {text.strip()!r}; mend it")
     undefined = re.search(r"(\S+)\.cpp:\d+:\d+: error: (.*)", output)
     if undefined:
-        name, message = Path(undefined.group(1)).stem + ".mod", undefined.group(2).replace("\N{LEFT SINGLE QUOTATION MARK}", "'")
+        name, message = (
+            Path(undefined.group(1)).stem + ".mod",
+            undefined.group(2).replace("\N{LEFT SINGLE QUOTATION MARK}", "'"),
+        )
         message = message.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         return MechanismError(f"{folder / name}{_line_of(folder / name, message)}: {message}; mend it")
     if re.search(r"(g\+\+|c\+\+|make).*(not found|No such file)", output):
         return EngineError("a C++ compiler and make are needed to compile .mod files; install them (g++, make)")
-    said = [line.strip() for line in output.splitlines() if "rror" in line and "NOTE" not in line and "CalledProcess" not in line]
+    said = [
+        line.strip()
+        for line in output.splitlines()
+        if "rror" in line and "NOTE" not in line and "CalledProcess" not in line
+    ]
     return MechanismError(f"{folder}: nrnivmodl failed: {said[0] if said else output.strip().splitlines()[-1]}")
 
 

@@ -70,7 +70,9 @@ class NeuronEngine:
         v_mV = tuple(np.full((individuals, len(sites), self._samples(name)), np.nan) for name in stimuli)
         for number, outcome in enumerate(outcomes):
             individual, stimulus = divmod(number, len(stimuli))
-            code, reason, trace = outcome.value if outcome.fate is Fate.DONE else (_STATUS[outcome.fate], outcome.reason, None)
+            code, reason, trace = (
+                outcome.value if outcome.fate is Fate.DONE else (_STATUS[outcome.fate], outcome.reason, None)
+            )
             status[individual, stimulus] = code
             if trace is not None:
                 v_mV[stimulus][individual] = trace

@@ -19,7 +19,7 @@ from hpcfit.errors import ConfigError, InputError, MechanismError
 
 TEMPLATE = """
 begintemplate HpcfitCell
-  public init, all, somatic, axonal, apical, basal, soma, axon, dend, apic
+  public init, make_stub, all, somatic, axonal, apical, basal, soma, axon, dend, apic
   objref all, somatic, axonal, apical, basal
   create soma[1], axon[1], dend[1], apic[1]
   proc init() {
@@ -28,6 +28,11 @@ begintemplate HpcfitCell
     axonal = new SectionList()
     apical = new SectionList()
     basal = new SectionList()
+  }
+  proc make_stub() {
+    create axon[2]
+    soma[0] connect axon[0](0), 1
+    axon[0] connect axon[1](0), 1
   }
 endtemplate HpcfitCell
 """
@@ -144,14 +149,12 @@ class NeuronCell:
                 diameters[1] = beyond[0].diam
         for section in axon:
             h.delete_section(sec=section)
-        h.execute("create axon[2]", self.object)
+        self.object.make_stub()
         for section, diameter in zip(self.object.axon, diameters, strict=True):
             section.L, section.diam = STUB_PIECE_UM, diameter
             section.nseg = 1 + 2 * int(section.L / self.cell.settings.segment_length_um)
             self.object.axonal.append(sec=section)
             self.object.all.append(sec=section)
-        self.object.axon[0].connect(self.object.soma[0], 1.0, 0.0)
-        self.object.axon[1].connect(self.object.axon[0], 1.0, 0.0)
 
     def _insert_mechanisms(self) -> None:
         for region, mechanisms in self.cell.settings.regions.items():

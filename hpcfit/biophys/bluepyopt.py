@@ -1,0 +1,250 @@
+"""How is a BluePyOpt model written as a fit file?  Reads its JSON files, writes TOML (Van Geit et al. 2016).
+
+Understood: the folder of BluePyOpt's examples (mechanisms.json, parameters.json or params.json with fixed_params.json,
+protocols.json, features.json), and BluePyEModel's params.json with its extracted features (efeatures and protocols in
+one file).  What has no counterpart here is told in notes, never dropped in silence.
+"""
+
+import json
+import os
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcfit.biophys.bluepyopt_parameters import Model, read_entries, read_lists, read_tables
+from hpcfit.biophys.bluepyopt_protocols import Protocols, plain, read_features, read_protocols
+from hpcfit.biophys.settings import FitSettings
+from hpcfit.biophys.toml_text import key, pairs, value
+from hpcfit.config import validate
+from hpcfit.errors import ConfigError, InputError
+
+_MORPHOLOGIES = (".asc", ".swc")
+_EFEL = {
+    "Threshold": "threshold_mV",
+    "DerivativeThreshold": "derivative_threshold",
+    "interp_step": "interpolation_step_ms",
+    "strict_stiminterval": "strict_stimulus_interval",
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The text of a fit file, and what a reader should know: assumptions made, things left out."""
+
+    toml: str
+    notes: tuple[str, ...]
+
+
+def import_model(
+    folder: Path,
+    morphology: Path | None = None,
+    mechanisms: Path | None = None,
+    name: str | None = None,
+    saved_in: Path | None = None,
+) -> Imported:
+    """The fit file of a BluePyOpt model.
+
+    Parameters
+    ----------
+    folder
+        Where the JSON files are.
+    morphology, mechanisms
+        The cell's morphology, and the folder of its .mod files; default: looked for in and beside `folder`.
+    name
+        The fit's; default: the folder's.
+    saved_in
+        The folder that the fit file will be saved in: paths are written relative to it.  Default: absolute paths.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or no JSON.
+    ConfigError
+        When something in a file cannot be understood, or what it says makes no valid fit.
+    """
+    model, protocols = _read(folder)
+    model.name_apart()
+    cell = _cell(folder, morphology, mechanisms, saved_in, model)
+    for stimulus in [each for each in protocols.stimuli if each not in protocols.statistics]:
+        protocols.notes.append(f"{folder}: protocol {stimulus} is left out; no feature is read from it")
+        del protocols.stimuli[stimulus]
+    features = _feature_settings(protocols)
+    text = _text(folder, plain(name or _default_name(folder)), cell, model, protocols, features)
+    validate(FitSettings, tomllib.loads(text), f"{folder} (as a fit file)", saved_in)
+    return Imported(text, tuple(model.notes + protocols.notes))
+
+
+def _read(folder: Path) -> tuple[Model, Protocols]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the one that holds a model's JSON files")
+    model, protocols = Model(), Protocols()
+    tables = _json(folder, "params.json", dict) if (folder / "params.json").is_file() else {}
+    if "mechanisms" in tables and "parameters" in tables:
+        read_tables(str(folder / "params.json"), tables, model)
+    else:
+        _read_bluepyopt(folder, tables, model)
+    features = _json(folder, "features.json", dict)
+    if "efeatures" in features and "protocols" in features:
+        read_protocols(str(folder / "features.json"), features["protocols"], protocols)
+    else:
+        read_protocols(str(folder / "protocols.json"), _json(folder, "protocols.json", dict), protocols)
+    read_features(str(folder / "features.json"), features, protocols)
+    return model, protocols
+
+
+def _read_bluepyopt(folder: Path, tables: dict[str, Any], model: Model) -> None:
+    for section_list, names in _json(folder, "mechanisms.json", dict).items():
+        model.insert(str(folder / "mechanisms.json"), section_list, names)
+    if (folder / "parameters.json").is_file():
+        read_entries(str(folder / "parameters.json"), _json(folder, "parameters.json", list), model)
+        if tables:
+            model.notes.append(
+                f"{folder}: parameters.json is used; params.json and fixed_params.json, its older form, are not"
+            )
+    elif tables:
+        fixed = _json(folder, "fixed_params.json", dict)
+        read_lists(str(folder / "fixed_params.json"), fixed, model, free=False)
+        read_lists(str(folder / "params.json"), tables, model, free=True)
+    else:
+        raise InputError(
+            f"{folder}: has neither parameters.json nor params.json; give a folder of BluePyOpt or BluePyEModel"
+        )
+
+
+def _json(folder: Path, name: str, kind: type) -> Any:
+    path = folder / name
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a BluePyOpt model needs it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON: line {error.lineno}: {error.msg}; mend the file") from None
+    if not isinstance(content, kind):
+        raise ConfigError(
+            f"{path}: holds a {type(content).__name__}, expected a {kind.__name__}; is it the right file?"
+        )
+    return content
+
+
+def _default_name(folder: Path) -> str:
+    resolved = folder.resolve()
+    return resolved.parent.name if resolved.name == "config" else resolved.name
+
+
+def _cell(
+    folder: Path, morphology: Path | None, mechanisms: Path | None, saved_in: Path | None, model: Model
+) -> dict[str, Any]:
+    found = morphology or _find_morphology(folder)
+    cell: dict[str, Any] = {"morphology": _written(found, saved_in)}
+    if mechanisms is None:
+        near = [path for path in (folder / "mechanisms", folder.parent / "mechanisms") if any(path.glob("*.mod"))]
+        mechanisms = near[0] if near else None
+    if mechanisms is not None:
+        cell["mechanisms"] = _written(mechanisms, saved_in)
+    else:
+        model.notes.append(f"{folder}: no folder of .mod files is there; name it in cell.mechanisms")
+    for key_, default, why in (("celsius", 6.3, "NEURON's default"), ("v_init_mV", -65.0, "NEURON's default")):
+        if key_ not in model.cell:
+            model.notes.append(f"{folder}: {key_} is not given; {default:g}, {why}, is used as BluePyOpt does")
+        cell[key_] = model.cell.get(key_, default)
+    cell["axon"] = "stub"
+    model.notes.append(
+        f"{folder}: the axon is replaced by a stub (BluePyOpt's do_replace_axon is in its code, not its files)"
+    )
+    return cell
+
+
+def _find_morphology(folder: Path) -> Path:
+    places = (folder, folder / "morphology", folder.parent / "morphology")
+    found = [
+        path for place in places if place.is_dir() for path in sorted(place.iterdir()) if path.suffix in _MORPHOLOGIES
+    ]
+    if len(found) != 1:
+        there = f"there are {', '.join(path.name for path in found)}" if found else "none is there"
+        raise InputError(f"{folder}: needs one morphology (.asc or .swc), {there}; say which with the option for it")
+    return found[0]
+
+
+def _written(path: Path, saved_in: Path | None) -> str:
+    absolute = path.resolve()
+    return Path(os.path.relpath(absolute, saved_in.resolve())).as_posix() if saved_in else absolute.as_posix()
+
+
+def _feature_settings(protocols: Protocols) -> dict[str, Any]:
+    """EFEL settings that the features carry; there is one set a fit here, so the most common values."""
+    chosen: dict[str, Any] = {}
+    for efel, ours in _EFEL.items():
+        given = Counter(
+            float(item) if efel != "strict_stiminterval" else item for name, item in protocols.settings if name == efel
+        )
+        if given:
+            chosen[ours] = given.most_common(1)[0][0]
+        if len(given) > 1:
+            values = ", ".join(f"{item:g}" for item in given)
+            protocols.notes.append(f"features differ in eFEL's {efel} ({values}); {chosen[ours]:g} is used for all")
+    for efel in sorted({name for name, _ in protocols.settings} - set(_EFEL)):
+        protocols.notes.append(f"eFEL's setting {efel} is left out; it has no counterpart here")
+    return chosen
+
+
+def _text(
+    folder: Path, name: str, cell: dict[str, Any], model: Model, protocols: Protocols, features: dict[str, Any]
+) -> str:
+    lines = [
+        f"# Imported from the BluePyOpt model in {folder.resolve().as_posix()}.",
+        "schema = 1",
+        f"name = {value(name)}",
+    ]
+    lines += ["", "[cell]", *pairs(cell), "", "[cell.regions]", *pairs(model.regions)]
+    lines += ["", "# Parameters are set in this order: where two name the same place, the later one holds."]
+    for fixed, title in ((True, "fixed"), (False, "free")):
+        count = sum(("value" in entry) == fixed for entry in model.parameters)
+        lines.append(f"# {count} are {title}.")
+    for entry in model.parameters:
+        lines += ["", "[[parameters]]", *pairs(entry)]
+    for site, table in protocols.sites.items():
+        lines += ["", "[[sites]]", *pairs({"name": site, **table})]
+    for stimulus, table in protocols.stimuli.items():
+        electrodes = table["electrodes"]
+        rest = {name: item for name, item in table.items() if name != "electrodes"}
+        lines += ["", "[[stimuli]]", *pairs({"name": stimulus, **rest})]
+        lines += ["electrodes = [", *(f"  {value(electrode)}," for electrode in electrodes), "]"]
+    lines += ["", "# feature = [mean, sd], from features.json"]
+    for stimulus, sites in protocols.statistics.items():
+        for site, statistics in sites.items():
+            lines += [f"[targets.{key(stimulus)}.statistics.{key(site)}]", *pairs(statistics), ""]
+    for score in _scores(protocols):
+        lines += ["[[scores]]", *pairs(score), ""]
+    if features:
+        lines += ["[features]", *pairs(features), ""]
+    lines += [
+        "[penalties]",
+        "# In BluePyOpt, a feature without value and every feature of a failed simulation count 250 sd; the cap keeps",
+        "# features that have a value below that.",
+        *pairs({"undefined_feature": 250.0, "failed_simulation": 250.0, "cap": 250.0}),
+        "",
+        "[engine]",
+        '# BluePyOpt integrates with CVODE; integrator = "fixed" is the default here.',
+        *pairs({"kind": "neuron", "integrator": "cvode"}),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scores(protocols: Protocols) -> list[dict[str, Any]]:
+    """One table for all stimuli that have the same features, equally weighted, at a site."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for stimulus, sites in protocols.statistics.items():
+        for site, statistics in sites.items():
+            weights = {name: protocols.weights.get((stimulus, site, name), 1.0) for name in statistics}
+            same = (site, tuple(statistics), tuple(weights.values()))
+            groups.setdefault(same, []).append(stimulus)
+    tables = []
+    for (site, names, weights), stimuli in groups.items():
+        table: dict[str, Any] = {"stimuli": stimuli, "site": site, "features": list(names)}
+        unequal = {name: weight for name, weight in zip(names, weights, strict=True) if weight != 1.0}
+        tables.append({**table, **({"weights": unequal} if unequal else {})})
+    return tables
