@@ -16,7 +16,7 @@ from typing import Any
 from hpcfit.biophys.bluepyopt_parameters import Model, read_entries, read_lists, read_tables
 from hpcfit.biophys.bluepyopt_protocols import Protocols, plain, read_features, read_protocols
 from hpcfit.biophys.settings import FitSettings
-from hpcfit.biophys.toml_text import key, pairs, value
+from hpcfit.biophys.toml_text import key, pairs, value, wrapped
 from hpcfit.config import validate
 from hpcfit.errors import ConfigError, InputError
 
@@ -80,17 +80,24 @@ def _read(folder: Path) -> tuple[Model, Protocols]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one that holds a model's JSON files")
     model, protocols = Model(), Protocols()
-    tables = _json(folder, "params.json", dict) if (folder / "params.json").is_file() else {}
-    if "mechanisms" in tables and "parameters" in tables:
-        read_tables(str(folder / "params.json"), tables, model)
-    else:
-        _read_bluepyopt(folder, tables, model)
-    features = _json(folder, "features.json", dict)
-    if "efeatures" in features and "protocols" in features:
-        read_protocols(str(folder / "features.json"), features["protocols"], protocols)
-    else:
-        read_protocols(str(folder / "protocols.json"), _json(folder, "protocols.json", dict), protocols)
-    read_features(str(folder / "features.json"), features, protocols)
+    try:
+        tables = _json(folder, "params.json", dict) if (folder / "params.json").is_file() else {}
+        if "mechanisms" in tables and "parameters" in tables:
+            read_tables(str(folder / "params.json"), tables, model)
+        else:
+            _read_bluepyopt(folder, tables, model)
+        features = _json(folder, "features.json", dict)
+        if "efeatures" in features and "protocols" in features:
+            read_protocols(str(folder / "features.json"), features["protocols"], protocols)
+        else:
+            read_protocols(str(folder / "protocols.json"), _json(folder, "protocols.json", dict), protocols)
+        read_features(str(folder / "features.json"), features, protocols)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # JSON that is well formed but has a list where a table belongs, or lacks a key, shows up as one of these.
+        raise ConfigError(
+            f"{folder}: a file is not laid out like BluePyOpt's ({type(error).__name__}: {error}); compare it with the "
+            "example l5pc of BluePyOpt"
+        ) from error
     return model, protocols
 
 
@@ -101,7 +108,7 @@ def _read_bluepyopt(folder: Path, tables: dict[str, Any], model: Model) -> None:
         read_entries(str(folder / "parameters.json"), _json(folder, "parameters.json", list), model)
         if tables:
             model.notes.append(
-                f"{folder}: parameters.json is used; params.json and fixed_params.json, its older form, are not"
+                f"{folder}: parameters.json is used, not its older form params.json with fixed_params.json"
             )
     elif tables:
         fixed = _json(folder, "fixed_params.json", dict)
@@ -109,7 +116,9 @@ def _read_bluepyopt(folder: Path, tables: dict[str, Any], model: Model) -> None:
         read_lists(str(folder / "params.json"), tables, model, free=True)
     else:
         raise InputError(
-            f"{folder}: has neither parameters.json nor params.json; give a folder of BluePyOpt or BluePyEModel"
+            f"{folder}: has neither parameters.json nor params.json; give the folder of a BluePyOpt model (of "
+            "BluePyEModel, copy the files of parameters and of extracted features into one folder as params.json and "
+            "features.json)"
         )
 
 
@@ -147,22 +156,23 @@ def _cell(
         cell["mechanisms"] = _written(mechanisms, saved_in)
     else:
         model.notes.append(f"{folder}: no folder of .mod files is there; name it in cell.mechanisms")
-    for key_, default, why in (("celsius", 6.3, "NEURON's default"), ("v_init_mV", -65.0, "NEURON's default")):
-        if key_ not in model.cell:
-            model.notes.append(f"{folder}: {key_} is not given; {default:g}, {why}, is used as BluePyOpt does")
-        cell[key_] = model.cell.get(key_, default)
+    for quantity, default in (("celsius", 6.3), ("v_init_mV", -65.0)):
+        if quantity not in model.cell:
+            model.notes.append(
+                f"{folder}: {quantity} is not given; it is {default:g}, NEURON's default, as in BluePyOpt"
+            )
+        cell[quantity] = model.cell.get(quantity, default)
     cell["axon"] = "stub"
     model.notes.append(
-        f"{folder}: the axon is replaced by a stub (BluePyOpt's do_replace_axon is in its code, not its files)"
+        f"{folder}: the axon becomes a stub, as with BluePyOpt's do_replace_axon; else set axon = 'keep'"
     )
     return cell
 
 
 def _find_morphology(folder: Path) -> Path:
     places = (folder, folder / "morphology", folder.parent / "morphology")
-    found = [
-        path for place in places if place.is_dir() for path in sorted(place.iterdir()) if path.suffix in _MORPHOLOGIES
-    ]
+    files = [path for place in places if place.is_dir() for path in sorted(place.iterdir())]
+    found = [path for path in files if path.suffix.lower() in _MORPHOLOGIES]
     if len(found) != 1:
         there = f"there are {', '.join(path.name for path in found)}" if found else "none is there"
         raise InputError(f"{folder}: needs one morphology (.asc or .swc), {there}; say which with the option for it")
@@ -178,9 +188,7 @@ def _feature_settings(protocols: Protocols) -> dict[str, Any]:
     """EFEL settings that the features carry; there is one set a fit here, so the most common values."""
     chosen: dict[str, Any] = {}
     for efel, ours in _EFEL.items():
-        given = Counter(
-            float(item) if efel != "strict_stiminterval" else item for name, item in protocols.settings if name == efel
-        )
+        given = Counter(item for name, item in protocols.settings if name == efel)
         if given:
             chosen[ours] = given.most_common(1)[0][0]
         if len(given) > 1:
@@ -194,18 +202,9 @@ def _feature_settings(protocols: Protocols) -> dict[str, Any]:
 def _text(
     folder: Path, name: str, cell: dict[str, Any], model: Model, protocols: Protocols, features: dict[str, Any]
 ) -> str:
-    lines = [
-        f"# Imported from the BluePyOpt model in {folder.resolve().as_posix()}.",
-        "schema = 1",
-        f"name = {value(name)}",
-    ]
+    lines = [f"# Imported from the BluePyOpt model in {folder.resolve().as_posix()}.", "schema = 1"]
+    lines += [f"name = {value(name)}", "", *_parameter_lines(model)]
     lines += ["", "[cell]", *pairs(cell), "", "[cell.regions]", *pairs(model.regions)]
-    lines += ["", "# Parameters are set in this order: where two name the same place, the later one holds."]
-    for fixed, title in ((True, "fixed"), (False, "free")):
-        count = sum(("value" in entry) == fixed for entry in model.parameters)
-        lines.append(f"# {count} are {title}.")
-    for entry in model.parameters:
-        lines += ["", "[[parameters]]", *pairs(entry)]
     for site, table in protocols.sites.items():
         lines += ["", "[[sites]]", *pairs({"name": site, **table})]
     for stimulus, table in protocols.stimuli.items():
@@ -218,13 +217,13 @@ def _text(
         for site, statistics in sites.items():
             lines += [f"[targets.{key(stimulus)}.statistics.{key(site)}]", *pairs(statistics), ""]
     for score in _scores(protocols):
-        lines += ["[[scores]]", *pairs(score), ""]
+        lines += ["[[scores]]", *wrapped(pairs(score)), ""]
     if features:
         lines += ["[features]", *pairs(features), ""]
     lines += [
         "[penalties]",
-        "# In BluePyOpt, a feature without value and every feature of a failed simulation count 250 sd; the cap keeps",
-        "# features that have a value below that.",
+        "# In BluePyOpt a feature without value, and every feature of a failed simulation, counts 250 sd.  It has no",
+        "# cap; this one keeps features that have a value from counting more than those that have none.",
         *pairs({"undefined_feature": 250.0, "failed_simulation": 250.0, "cap": 250.0}),
         "",
         "[engine]",
@@ -232,6 +231,22 @@ def _text(
         *pairs({"kind": "neuron", "integrator": "cvode"}),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _parameter_lines(model: Model) -> list[str]:
+    free = sum("bounds" in entry for entry in model.parameters)
+    lines = [
+        f"# {free} free parameters (bounds) and {len(model.parameters) - free} fixed ones (value), set in this order:",
+        "# where two name the same place, the later one holds.",
+        "parameters = [",
+    ]
+    place = None
+    for entry in model.parameters:
+        if entry.get("regions") != place:
+            place = entry.get("regions")
+            lines.append(f"  # {', '.join(place or ['everywhere'])}")
+        lines.append(f"  {value(entry)},")
+    return [*lines, "]"]
 
 
 def _scores(protocols: Protocols) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ def read_entries(where: str, entries: list[Any], model: Model) -> None:
 
 
 def read_lists(where: str, tables: dict[str, Any], model: Model, free: bool) -> None:
-    """BluePyOpt's older params.json (free: mechanism, variable, low, high, shape) or fixed_params.json (name, value, shape)."""
+    """BluePyOpt's older params.json (mechanism, name, low, high, shape) or fixed_params.json (name, value, shape)."""
     for section_list, rows in tables.items():
         for row in rows:
             if not isinstance(row, list) or len(row) < (4 if free else 2):
@@ -153,7 +153,7 @@ def _shaped(where: str, variable: str, shape: str, formula: str | None, model: M
         raise ConfigError(
             f"{where}: {variable} has distribution {shape!r} without a formula; give dist, or use uniform"
         )
-    model.notes.append(f"{where}: {variable}: distribution exp taken as {KOLE} (Kole et al. 2006), BluePyOpt's default")
+    model.notes.append(f"{where}: {variable}: distribution exp is {KOLE}, as in BluePyOpt's l5pc example")
     return KOLE
 
 

@@ -178,22 +178,23 @@ def _features(where: str, tables: dict[str, Any]) -> Iterator[_Row]:
         return
     for protocol, locations in tables.items():
         for location, features in locations.items():
-            rows = (
-                features.items() if isinstance(features, dict) else [(row["feature"], row["val"]) for row in features]
-            )
-            strict = (
-                []
-                if isinstance(features, dict)
-                else [("strict_stiminterval", bool(r.get("strict_stim"))) for r in features]
-            )
-            for number, (feature, numbers) in enumerate(rows):
+            for feature, numbers, settings in _rows(features):
                 try:
                     mean, sd = (float(each) for each in numbers)
                 except (TypeError, ValueError):
-                    raise ConfigError(
-                        f"{where}: {protocol}.{location}.{feature} is {numbers!r}; expected [mean, sd]"
-                    ) from None
-                yield protocol, location, str(feature), mean, sd, 1.0, strict[number : number + 1]
+                    what = f"{protocol}.{location}.{feature}"
+                    raise ConfigError(f"{where}: {what} is {numbers!r}; expected [mean, sd]") from None
+                yield protocol, location, feature, mean, sd, 1.0, settings
+
+
+def _rows(features: Any) -> Iterator[tuple[str, Any, list[tuple[str, Any]]]]:
+    """Feature, [mean, sd] and settings: BluePyOpt's table, or the list of its thalamocortical example."""
+    if isinstance(features, dict):
+        for feature, numbers in features.items():
+            yield str(feature), numbers, []
+        return
+    for row in features:
+        yield str(row["feature"]), row["val"], [("strict_stiminterval", bool(row.get("strict_stim")))]
 
 
 def _sd(row: dict[str, Any]) -> float:

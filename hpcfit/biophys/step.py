@@ -19,7 +19,9 @@ _FILTERS_MS = (10.0, 1.0)
 _NOISE_FACTOR = 3.0
 """A change of level is a step when it exceeds this times the sd of the unfiltered noise (15 sd of the filtered)."""
 _RELATIVE_TOLERANCE = 0.05
-"""... and this times the range of the lightly filtered current, pulses included that the long filter does not see."""
+"""... and this times the range of the filtered current."""
+_EDGE_MS = 6.0
+"""A step takes no longer than this to rise, the 2 ms included over which change is measured."""
 _FLATNESS = 0.1
 """A plateau whose level wanders by more than this times its height is no step (a ramp, a sine)."""
 
@@ -67,10 +69,10 @@ def _find(i_nA: np.ndarray, dt_ms: float, width_ms: float) -> Step | None:
         return None
     binned = np.median(i_nA[: bins * size].reshape(bins, size), axis=1)
     smooth = _running_median(binned, width)
-    tolerance = _tolerance(i_nA, _running_median(binned, 2 * math.ceil(_FILTERS_MS[-1] / bin_ms / 2) + 1))
+    tolerance = _tolerance(i_nA, smooth)
     plateaus = _plateaus(smooth, tolerance, gap=max(1, round(2.0 / bin_ms)))
     # What the filter leaves of a pulse shorter than half its width is no plateau.
-    main = _main(plateaus, tolerance, shortest=width // 2)
+    main = _main(plateaus, tolerance, shortest=width // 2, fastest=math.ceil(_EDGE_MS / bin_ms))
     if main is None:
         return None
     holding, plateau = plateaus[0].level, plateaus[main]
@@ -115,15 +117,19 @@ def _plateaus(smooth: np.ndarray, tolerance: float, gap: int) -> list[_Plateau]:
     return plateaus
 
 
-def _main(plateaus: list[_Plateau], tolerance: float, shortest: int) -> int | None:
-    """Index of the plateau that carries most charge among those farther from holding than both neighbours."""
+def _main(plateaus: list[_Plateau], tolerance: float, shortest: int, fastest: int) -> int | None:
+    """Index of the plateau that carries most charge among those farther from holding than both neighbours.
+
+    It lasts at least `shortest` bins and is reached within `fastest`: the turn of a slow sine is flat, too.
+    """
     heights = [plateau.level - plateaus[0].level for plateau in plateaus] + [0.0]
     found: list[tuple[float, int]] = []
     for index, plateau in enumerate(plateaus[1:], start=1):
         height, before, after = heights[index], heights[index - 1], heights[index + 1]
         sign = math.copysign(1.0, height)
         bins = plateau.end - plateau.first
-        if bins >= shortest and abs(height) > tolerance and abs(height) > max(sign * before, sign * after):
+        sudden = plateau.first - plateaus[index - 1].end <= fastest
+        if sudden and bins >= shortest and abs(height) > tolerance and abs(height) > max(sign * before, sign * after):
             found.append((abs(height) * bins, index))
     return max(found)[1] if found else None
 

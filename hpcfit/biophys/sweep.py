@@ -119,7 +119,7 @@ def check_dt_ms(where: str, dt_ms: float) -> None:
 def uniform_dt_ms(where: str, time_ms: np.ndarray, place: Callable[[int], str]) -> float:
     """The interval of evenly spaced times; `place` says where sample i is in the file, for the error.
 
-    Rounding of printed times is forgiven: a time may be 0.3 intervals off the even grid.
+    Rounding of printed times is forgiven: half an interval off the even grid, but no sample may be missing.
     """
     if len(time_ms) < 2:
         raise InputError(f"{where}: has {len(time_ms)} samples; a sweep needs at least 2")
@@ -128,8 +128,8 @@ def uniform_dt_ms(where: str, time_ms: np.ndarray, place: Callable[[int], str]) 
         raise InputError(f"{where}: time is missing at {place(first)}; every sample needs one")
     dt_ms = float(time_ms[-1] - time_ms[0]) / (len(time_ms) - 1)
     grid = time_ms[0] + dt_ms * np.arange(len(time_ms))
-    if dt_ms <= 0 or np.max(np.abs(time_ms - grid)) > 0.3 * dt_ms:
-        steps = np.diff(time_ms)
+    steps = np.diff(time_ms)
+    if dt_ms <= 0 or np.max(np.abs(time_ms - grid)) > 0.5 * dt_ms or np.max(np.abs(steps - dt_ms)) > 0.6 * dt_ms:
         worst = 1 + int(np.argmax(np.abs(steps - np.median(steps))))
         raise InputError(
             f"{where}: time is not evenly spaced at {place(worst)} (a step of {steps[worst - 1]:g} where others are "

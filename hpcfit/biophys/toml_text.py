@@ -34,3 +34,24 @@ def value(item: object) -> str:
 def pairs(table: Mapping[str, object]) -> list[str]:
     """One line a key."""
     return [f"{key(name)} = {value(item)}" for name, item in table.items()]
+
+
+def wrapped(lines: Sequence[str], width: int = 120) -> list[str]:
+    """The lines of `pairs`, lists of texts longer than `width` broken after commas."""
+    broken: list[str] = []
+    for line in lines:
+        head, bracket, items = line.partition(" = [")
+        if len(line) <= width or not bracket:
+            broken.append(line)
+            continue
+        broken += [f"{head} = [", *_filled(items.removesuffix("]").split(", "), width), "]"]
+    return broken
+
+
+def _filled(items: Sequence[str], width: int) -> list[str]:
+    rows = [" "]
+    for item in items:
+        if len(rows[-1]) + len(item) + 2 > width:
+            rows.append(" ")
+        rows[-1] += f" {item},"
+    return rows

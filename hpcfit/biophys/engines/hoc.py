@@ -59,6 +59,7 @@ def _build(cell: NeuronCell) -> Iterator[str]:
     yield "importer = new Import3d_GUI(reader, 0)"
     yield "cell = new HpcfitCell()"
     yield "importer.instantiate(cell)"
+    yield "forsec cell.all { if (n3d() == 0) delete_section() }"
     yield f"forsec cell.all {{ nseg = 1 + 2 * int(L / {settings.segment_length_um!r}) }}"
     if settings.axon == "stub":
         yield from _stub(cell)

@@ -129,6 +129,9 @@ class NeuronCell:
             h.Import3d_GUI(reader, 0).instantiate(cell)
         except RuntimeError as error:
             raise InputError(f"{path}: NEURON cannot import this morphology ({error}); mend the file") from None
+        for section in list(cell.all):
+            if section.n3d() == 0:  # the template's own, of a type that the morphology does not have
+                h.delete_section(sec=section)
         return cell
 
     def _set_segments(self) -> None:
