@@ -14,7 +14,8 @@ import numpy as np
 
 import hpcfit
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.settings import EngineSettings, Noise, StimulusSettings
+from hpcfit.biophys.electrodes import Noise
+from hpcfit.biophys.settings import EngineSettings, StimulusSettings
 from hpcfit.jobs import load_settings
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,6 @@ import json
 import os
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +28,25 @@ _EFEL = {
 }
 
 
-@dataclass(frozen=True)
-class Imported:
-    """The text of a fit file, and what a reader should know: assumptions made, things left out."""
-
-    toml: str
-    notes: tuple[str, ...]
-
-
 def import_model(
     folder: Path,
+    saved_in: Path | None = None,
     morphology: Path | None = None,
     mechanisms: Path | None = None,
     name: str | None = None,
-    saved_in: Path | None = None,
-) -> Imported:
-    """The fit file of a BluePyOpt model.
+) -> tuple[str, tuple[str, ...]]:
+    """The text of a fit file for a BluePyOpt model, and notes: assumptions made, things left out.
 
     Parameters
     ----------
     folder
         Where the JSON files are.
+    saved_in
+        The folder that the fit file will be saved in: paths are written relative to it.  Default: absolute paths.
     morphology, mechanisms
         The cell's morphology, and the folder of its .mod files; default: looked for in and beside `folder`.
     name
         The fit's; default: the folder's.
-    saved_in
-        The folder that the fit file will be saved in: paths are written relative to it.  Default: absolute paths.
 
     Raises
     ------
@@ -73,7 +64,7 @@ def import_model(
     features = _feature_settings(protocols)
     text = _text(folder, plain(name or _default_name(folder)), cell, model, protocols, features)
     validate(FitSettings, tomllib.loads(text), f"{folder} (as a fit file)", saved_in)
-    return Imported(text, tuple(model.notes + protocols.notes))
+    return text, tuple(model.notes + protocols.notes)
 
 
 def _read(folder: Path) -> tuple[Model, Protocols]:

@@ -1,5 +1,6 @@
 """The cell that every engine simulates: its settings, its free parameters and its sites, ready to be shared out."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from hpcfit.biophys.settings import CellSettings, FitSettings, ParameterSettings, SiteSettings
 from hpcfit.errors import InputError
+
+_SWC_TYPES = ("1", "2", "3", "4")
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,27 @@ def check_morphology(path: Path) -> None:
         raise InputError(f"{_one_line(str(error), path)}; mend the file") from None
     if len(morphology.soma.points) == 0:
         raise InputError(f"{path}: has no soma; a cell needs one (SWC type 1, or a CellBody)")
+    if path.suffix.lower() == ".swc":
+        _check_points(path)
+
+
+def _check_points(path: Path) -> None:
+    """What MorphIO lets pass in an SWC file, and NEURON breaks at."""
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        columns = line.partition("#")[0].split()
+        if columns and columns[1] not in _SWC_TYPES:
+            raise InputError(
+                f"{path}, line {number}: type {columns[1]}; NEURON takes 1 (soma), 2 (axon), 3 (basal), 4 (apical)"
+            )
+        if columns and not float(columns[5]) > 0.0:
+            raise InputError(f"{path}, line {number}: radius {columns[5]}; it must be above 0")
 
 
 def _one_line(message: str, path: Path) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    text = ": ".join(dict.fromkeys(line.removesuffix(":error") for line in lines))
-    return text if str(path) in text else f"{path}: {text}"
+    """MorphIO's message, which spreads over lines in colours, in ours: file, line: what."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message).replace("non-existant", "non-existent")
+    places = re.findall(rf"{re.escape(str(path))}:(\d+):error", plain)
+    lines = [line.strip(" :") for line in plain.splitlines() if line.strip()]
+    said = ": ".join(dict.fromkeys(line for line in lines if not line.endswith(":error")))
+    where = f", line{'s' * (len(places) > 1)} {', '.join(places)}" if places else ""
+    return f"{path}{where}: {said}"

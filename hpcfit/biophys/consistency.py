@@ -22,7 +22,8 @@ def check_names(fit: "FitSettings") -> None:
             _known(f"stimuli[{index}].electrodes[{number}].site", electrode.site, sites)
             if getattr(electrode, "amplitude_rheobase", None) is not None and fit.rheobase is None:
                 raise ValueError(
-                    f"stimuli[{index}].electrodes[{number}].amplitude_rheobase is given, but there is no [rheobase]"
+                    f"stimuli[{index}].electrodes[{number}].amplitude_rheobase is given, but there is no [rheobase]; "
+                    "add one with value_nA or recordings"
                 )
     for name, target in fit.targets.items():
         _known(f"targets.{name}", name, stimuli)
@@ -30,13 +31,15 @@ def check_names(fit: "FitSettings") -> None:
         for site in target.statistics:
             _known(f"targets.{name}.statistics.{site}", site, sites)
         if target.rheobase_range is not None and fit.rheobase is None:
-            raise ValueError(f"targets.{name}.rheobase_range is given, but there is no [rheobase]")
+            raise ValueError(
+                f"targets.{name}.rheobase_range is given, but there is no [rheobase]; add one with value_nA or recordings"
+            )
     for index, score in enumerate(fit.scores):
         _known(f"scores[{index}].site", score.site, sites)
         for name in score.stimuli:
             _known(f"scores[{index}].stimuli", name, stimuli)
             if name not in fit.targets:
-                raise ValueError(f"scores[{index}].stimuli names {name}, which has no [targets.{name}]")
+                raise ValueError(f"scores[{index}].stimuli names {name}, which has no [targets.{name}]; add it")
 
 
 def _unique(key: str, names: list[str]) -> None:

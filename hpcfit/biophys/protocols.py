@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from hpcfit.biophys.electrodes import Chirp, Electrode, Noise, Ramp, Step, Waveform
 from hpcfit.biophys.recordings import waveform
-from hpcfit.biophys.settings import Chirp, Electrode, Noise, Ramp, Step, StimulusSettings, Waveform
+from hpcfit.biophys.settings import StimulusSettings
 from hpcfit.biophys.stimulus import Injection, Stimulus
 from hpcfit.errors import ConfigError
 

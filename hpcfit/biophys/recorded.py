@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpcfit.biophys.electrodes import Step
 from hpcfit.biophys.recordings import Sweep, read_sweeps, step_of
-from hpcfit.biophys.settings import Step, StimulusSettings, TargetSettings
+from hpcfit.biophys.settings import StimulusSettings, TargetSettings
 from hpcfit.biophys.step import Step as RecordedStep
 from hpcfit.errors import InputError
 

@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 
+from hpcfit.biophys.electrodes import Step
 from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.features import NEED_CURRENT, extract
 from hpcfit.biophys.protocols import build_stimulus
-from hpcfit.biophys.settings import FeatureSettings, FitSettings, PenaltySettings, Step, StimulusSettings
+from hpcfit.biophys.settings import FeatureSettings, FitSettings, PenaltySettings, StimulusSettings
 from hpcfit.biophys.targets import site_settings
 from hpcfit.biophys.terms import Targets, Term
 

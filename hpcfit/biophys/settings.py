@@ -2,17 +2,32 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hpcfit.biophys.consistency import check_names
+from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Waveform
 from hpcfit.biophys.expression import check_expression
 from hpcfit.config import InputPath, Settings
 from hpcfit.settings import RunSettings, Seconds, StrategySettings
 
+SD_FLOORS = {
+    "Spikecount": 0.5,
+    "Spikecount_stimint": 0.5,
+    "voltage_base": 0.5,
+    "steady_state_voltage": 0.5,
+    "steady_state_voltage_stimend": 0.5,
+    "voltage_after_stim": 0.5,
+    "minimum_voltage": 0.5,
+    "maximum_voltage": 0.5,
+    "AP_begin_voltage": 0.5,
+    "AP_height": 0.5,
+    "AHP_depth": 0.5,
+    "AHP_depth_abs": 0.5,
+    "AHP_depth_abs_slow": 0.5,
+}
+"""Smallest sd that recordings can give these features: half a spike, half a millivolt."""
+
 Region = Literal["all", "somatic", "axonal", "apical", "basal"]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+\-]+$", min_length=1)]
 
 DEFAULT_FEATURES = (
     "Spikecount",
@@ -37,6 +52,10 @@ DEFAULT_FEATURES = (
     "decay_time_constant_after_stim",
 )
 """Twenty score functions for step responses, by eFEL's names (doublet_ISI is the first interval)."""
+
+
+PER_SECTION = ("Ra", "L")
+"""Variables that a section has once, not once per segment."""
 
 
 class CellSettings(Settings):
@@ -100,95 +119,15 @@ class ParameterSettings(Settings):
                 raise ValueError(f"{self.name}: bounds = [{low:g}, {high:g}] are reversed or empty; write [low, high]")
             if self.scale == "log" and low <= 0:
                 raise ValueError(f"{self.name}: bounds start at {low:g}, but scale = 'log' needs bounds above 0")
+        if self.variable == "v":
+            raise ValueError(f"{self.name}: v is what the simulation computes; v_init sets where it starts")
+        if self.distribution != "uniform" and (not self.regions or self.variable in PER_SECTION):
+            raise ValueError(f"{self.name}: {self.variable} has no distance along a section; remove its distribution")
         return self
 
 
 def _which(parameter: ParameterSettings) -> str:
     return "both" if parameter.value is not None else "neither"
-
-
-class _Pulse(Settings):
-    """A current that starts at `delay_ms`, lasts `duration_ms` and enters at `site`."""
-
-    site: Name = "soma"
-    delay_ms: NonNegative
-    duration_ms: Positive
-
-
-class Step(_Pulse):
-    """A constant current, in nA or as a multiple of the rheobase."""
-
-    shape: Literal["step"]
-    amplitude_nA: float | None = None
-    amplitude_rheobase: float | None = None
-
-    @model_validator(mode="after")
-    def _one_amplitude(self) -> "Step":
-        if (self.amplitude_nA is None) == (self.amplitude_rheobase is None):
-            raise ValueError("give either amplitude_nA or amplitude_rheobase")
-        return self
-
-
-class Ramp(_Pulse):
-    """A current that changes linearly."""
-
-    shape: Literal["ramp"]
-    start_nA: float = 0.0
-    end_nA: float
-
-
-class Chirp(_Pulse):
-    """A sine whose frequency runs from start_Hz to end_Hz (linear in time, or exponential)."""
-
-    shape: Literal["chirp"]
-    amplitude_nA: float
-    start_Hz: Positive
-    end_Hz: Positive
-    sweep: Literal["linear", "exponential"] = "linear"
-
-
-class Noise(_Pulse):
-    """An Ornstein-Uhlenbeck current, the same for every individual."""
-
-    shape: Literal["noise"]
-    mean_nA: float = 0.0
-    sd_nA: Positive
-    tau_ms: Positive = 3.0
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Waveform(Settings):
-    """A sampled current from a file: a column of a CSV (time_ms, current_nA), or a sweep of an HDF5 or NWB file."""
-
-    shape: Literal["file"]
-    site: Name = "soma"
-    path: InputPath
-    sweep: str | None = None
-    """GROUP/NUMBER of an HDF5 file, or the name of a stimulus series of an NWB file."""
-    delay_ms: NonNegative = 0.0
-    scale: float = 1.0
-
-
-SHAPES = ("step", "ramp", "chirp", "noise", "file")
-
-
-def _shape(data: Any) -> str | None:
-    shape = data.get("shape") if isinstance(data, dict) else getattr(data, "shape", None)
-    return f"tag:{shape}" if shape in SHAPES else None
-
-
-Electrode = Annotated[
-    Annotated[Step, Tag("tag:step")]
-    | Annotated[Ramp, Tag("tag:ramp")]
-    | Annotated[Chirp, Tag("tag:chirp")]
-    | Annotated[Noise, Tag("tag:noise")]
-    | Annotated[Waveform, Tag("tag:file")],
-    Discriminator(
-        _shape,
-        custom_error_type="unknown_shape",
-        custom_error_message=f"shape must be one of {', '.join(SHAPES)}",
-    ),
-]
 
 
 class StimulusSettings(Settings):
@@ -211,6 +150,12 @@ class StimulusSettings(Settings):
                 f"{self.name}: stimulus window [{start:g}, {end:g}] ms is not inside 0 to duration_ms = "
                 f"{self.duration_ms:g}; change duration_ms, window_ms or the first electrode"
             )
+        for index, electrode in enumerate(self.electrodes):
+            if electrode.delay_ms >= self.duration_ms:
+                raise ValueError(
+                    f"{self.name}: electrodes[{index}].delay_ms = {electrode.delay_ms:g} is not before the end, "
+                    f"duration_ms = {self.duration_ms:g}; change one of them or remove the electrode"
+                )
         return self
 
     @property
@@ -321,10 +266,15 @@ class FeatureSettings(Settings):
     strict_stimulus_interval: bool = False
     relative_sd_floor: NonNegative = 0.05
     """An sd from recordings is at least this times |mean| ..."""
-    sd_floor: dict[str, Positive] = Field(default_factory=lambda: {"Spikecount": 0.5, "Spikecount_stimint": 0.5})
-    """... and at least this, per feature, in its unit ..."""
     absolute_sd_floor: Positive = 1e-3
-    """... and at least this for features not named there."""
+    """... and at least this, in the feature's unit ..."""
+    sd_floor: dict[str, Positive] = Field(default_factory=lambda: dict(SD_FLOORS))
+    """... but for the features named here this alone is the floor: counts, and voltages, whose zero means nothing."""
+
+    @field_validator("sd_floor")
+    @classmethod
+    def _with_defaults(cls, floors: dict[str, float]) -> dict[str, float]:
+        return {**SD_FLOORS, **floors}
 
 
 class PenaltySettings(Settings):

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from hpcfit.biophys.electrodes import Step
 from hpcfit.biophys.features import NEED_CURRENT, check_features, extract
 from hpcfit.biophys.recorded import RecordedSweep, recorded_sweeps
 from hpcfit.biophys.recordings import rheobase_nA
@@ -18,7 +19,6 @@ from hpcfit.biophys.settings import (
     FitSettings,
     RheobaseSettings,
     ScoreSettings,
-    Step,
     StimulusSettings,
     TargetSettings,
 )
@@ -207,8 +207,8 @@ def _values(sweeps: Sequence[RecordedSweep], names: tuple[str, ...], settings: F
 def _statistics(feature: str, values: np.ndarray, settings: FeatureSettings) -> tuple[float, float]:
     mean = float(np.mean(values))
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    floor = settings.sd_floor.get(feature, settings.absolute_sd_floor)
-    return mean, max(sd, settings.relative_sd_floor * abs(mean), floor)
+    floor = settings.sd_floor.get(feature) or max(settings.relative_sd_floor * abs(mean), settings.absolute_sd_floor)
+    return mean, max(sd, floor)
 
 
 def _trace_term(request: _Request, sweeps: Sequence[RecordedSweep]) -> Term:

@@ -18,6 +18,7 @@ from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.config import read_toml, validate
+from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.course import genetic_algorithm
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.results import write_results
@@ -44,7 +45,9 @@ def load(path: str | Path) -> Problem:
     ConfigError, InputError
         When the file, or a file it names, is unusable: what, where, and the cure.
     """
-    return Problem.of(load_settings(path))
+    settings = load_settings(path)
+    with _naming(path):
+        return Problem.of(settings)
 
 
 def simulate(
@@ -125,14 +128,17 @@ def run(
     if generations is not None:
         settings = settings.model_copy(update={"run": settings.run.model_copy(update={"generations": generations})})
     place = Path(folder) if folder is not None else Path("runs") / settings.name
-    problem = Problem.of(settings)
+    with _naming(fit):
+        problem = Problem.of(settings)
     header = run_folder.header(problem, base)
     run_folder.check(place, header)
-    factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+    with _naming(fit):
+        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
     factories = {SERVICE: factory, SCORER: problem.feature_factory()}
     with Processes(factories, settings.engine.workers, on_evaluated) as executor:
         engine = NeuronEngine(factory, executor)
-        engine.describe()  # a cell that cannot be built is an error before anything is written
+        with _naming(fit):
+            engine.describe()  # a cell that cannot be built is an error before anything is written
         with run_folder.opened(place, header) as ledger, _terminated_like_interrupted():
             _generations(place, ledger, problem, Evaluator(problem, engine, executor), on_generation)
             write_results(place, ledger, problem, engine, base)
@@ -142,9 +148,10 @@ def run(
 def describe(path: str | Path) -> str:
     """What a fit file would fit, in a few lines; reads and builds all it names.  Raises what `run` would."""
     settings = load_settings(path)
-    problem = Problem.of(settings)
-    factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
-    with Processes({SERVICE: factory}, 1) as executor:
+    with _naming(path):
+        problem = Problem.of(settings)
+        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+    with _naming(path), Processes({SERVICE: factory}, 1) as executor:
         built = NeuronEngine(factory, executor).describe()
     targets = problem.targets
     lines = [
@@ -199,6 +206,17 @@ def _generations(
         raise
     ledger.merge()
     journal.ended("finished", reason)
+
+
+@contextmanager
+def _naming(fit: str | Path | FitSettings) -> Iterator[None]:
+    """What is wrong in a fit file names it, also when that shows only as its parts are read and built."""
+    try:
+        yield
+    except (ConfigError, InputError) as error:
+        if isinstance(fit, FitSettings) or str(error).startswith(os.sep):  # names a file already
+            raise
+        raise type(error)(f"{fit}: {error}") from None
 
 
 @contextmanager

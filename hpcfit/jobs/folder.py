@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.electrodes import Waveform
 from hpcfit.biophys.problem import Problem
-from hpcfit.biophys.settings import FitSettings, Waveform
+from hpcfit.biophys.settings import FitSettings
 from hpcfit.errors import LedgerError, StorageError
-from hpcfit.population.files import make_folder, remove_leftovers, write_text
+from hpcfit.population.files import make_folder, remove_leftovers, storage_error, write_text
 from hpcfit.population.ledger import Generation, Header, Ledger, ledger_path
 from hpcfit.population.loop import Standing
 from hpcfit.report.log import log_line
@@ -100,6 +101,7 @@ class StatusWriter:
             self._standing = self._standing.after(generation)
         self._generations = generations
         self._started = _now()
+        self._mend_log(ledger)
         self._write("running", "")
 
     def generation(self, generation: Generation, standing: Standing) -> None:
@@ -112,6 +114,18 @@ class StatusWriter:
         except OSError as error:
             raise StorageError(f"{self._folder / 'log.txt'}: cannot be written: {error.strerror}") from error
         self._write("running", "")
+
+    def _mend_log(self, ledger: Ledger) -> None:
+        """One line for each generation of the ledger: a run that was killed may have left one out, or half of one."""
+        path, standing, lines = self._folder / "log.txt", Standing(), []
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        whole = {line.split()[1]: line for line in text.splitlines(keepends=True) if line.endswith("\n") and " " in line}
+        for generation in ledger:
+            standing = standing.after(generation)
+            line = f"{log_line(generation, standing.best)}\n"
+            lines.append(whole.get(line.split()[1], line))
+        if "".join(lines) != text:
+            write_text(path, "".join(lines))
 
     def ended(self, state: str, reason: str) -> None:
         """The run is over: finished, or stopped.  A status that cannot be written must not hide why."""
@@ -152,7 +166,11 @@ def environment() -> dict[str, Any]:
 
 @contextmanager
 def _sole_writer(folder: Path) -> Iterator[None]:
-    with open(folder / "lock", "w") as lock:
+    try:
+        file = open(folder / "lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise storage_error(folder / "lock", error) from error
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,5 +1,6 @@
 """What a finished run leaves for people: the best model in every form they use, its traces, and the report."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -73,7 +74,8 @@ def _copy_inputs(problem: Problem, place: Path) -> None:
 
 def _write_traces(path: Path, problem: Problem, engine: NeuronEngine, values: np.ndarray, member_id: int) -> None:
     responses = engine.simulate(values[None, :], [stimulus.name for stimulus in problem.stimuli])
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    content = io.BytesIO()  # written by plain I/O, whose errors are clear where HDF5's are not
+    with h5py.File(content, "w", track_order=True) as file:
         file.attrs["id"] = member_id
         for stimulus, v_mV in zip(problem.stimuli, responses.v_mV, strict=True):
             group = file.create_group(stimulus.name)
@@ -84,3 +86,5 @@ def _write_traces(path: Path, problem: Problem, engine: NeuronEngine, values: np
                 if name == stimulus.name and "recorded_v_mV" not in group:
                     group["recorded_v_mV"] = recorded.v_mV
                     group.attrs.update(recorded_dt_ms=recorded.dt_ms, recorded_site=site)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())

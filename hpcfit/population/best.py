@@ -23,7 +23,8 @@ def best_member(generations: Iterable[Generation]) -> Member | None:
     """The member with the lowest score of all generations, the oldest of equals; None when none has a score."""
     best: Member | None = None
     for generation in generations:
-        scores = np.where(np.isnan(generation.arrays["scores"]), np.inf, generation.arrays["scores"])
+        scores = generation.arrays["scores"]
+        scores = np.where(np.isfinite(scores), scores, np.inf)
         row = int(np.argmin(scores))
         if np.isfinite(scores[row]) and (best is None or scores[row] < best.score):
             member_id = int(generation.arrays["ids"][row])

@@ -54,7 +54,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     text = str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "errno = 28" in text:
         return StorageError(f"{path}: no space left on the device; free some and give the same command to go on")
-    reason = os.strerror(error.errno) if error.errno else text.splitlines()[0]
+    reason = os.strerror(error.errno) if error.errno else text.partition("\n")[0] or type(error).__name__
     return StorageError(f"{path}: cannot be written: {reason}; whole generations on disk are kept")
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpcfit.errors import LedgerError
+from hpcfit.errors import LedgerError, StorageError
 from hpcfit.population.files import make_folder, replacing, storage_error
 
 SCHEMA = 1
 _SMALLEST_MERGE_BYTES = 4 << 20
 _MOST_JOURNAL_FILES = 64
+# What reading a damaged HDF5 file raises, according to where the damage is.
+_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,14 @@ class Ledger:
     @classmethod
     def create(cls, folder: Path, header: Header) -> "Ledger":
         """A new ledger without generations.  Raises StorageError."""
-        make_folder(folder)
+        make_folder(_journal(folder))
+        empty = _in_memory(lambda file: _write_base(file, header))
         with replacing(ledger_path(folder)) as temporary:
-            temporary.write_bytes(_in_memory(lambda file: _write_base(file, header)))
+            _journal_file(folder, 0).unlink(missing_ok=True)  # of a run whose ledger was taken away
+            temporary.write_bytes(empty)
         # A copy, not a link: what damages one must not damage the other.
-        shutil.copyfile(ledger_path(folder), make_folder(_journal(folder)) / "previous.h5")
+        with replacing(_previous(folder)) as temporary:
+            temporary.write_bytes(empty)
         return cls(folder, header, {})
 
     @classmethod
@@ -77,18 +83,17 @@ class Ledger:
             When there is none, it is damaged beyond what the journal can mend, or its schema is newer.
         """
         path = ledger_path(folder)
-        damage: OSError | None = None
-        for base in (path, _journal(folder) / "previous.h5"):
+        damage: Exception | None = None
+        for base in (path, _previous(folder)):
             if not base.exists():
                 continue
             try:
-                header, places = _read_base(base)
-            except OSError as error:
+                return cls(folder, *_read_folder(folder, base))
+            except _UNREADABLE as error:
                 damage = damage or error
-                continue
-            return cls(folder, header, _contiguous(places | _journalled(folder, places)))
         if damage is not None:
-            raise LedgerError(f"{path}: damaged ({str(damage).splitlines()[0]}) and journal/ has no copy; move it away")
+            why = str(damage).partition("\n")[0]
+            raise LedgerError(f"{path}: damaged ({why}) and journal/ has no copy; move the folder away")
         raise LedgerError(f"{folder}: no ledger.h5 in this folder; give the folder of a run")
 
     def __len__(self) -> int:
@@ -98,10 +103,13 @@ class Ledger:
         """One generation.  Raises IndexError when there is no such one, LedgerError when it cannot be read."""
         if number not in self._places:
             raise IndexError(f"{self.folder} holds generations 0 to {len(self) - 1}, not {number}")
+        with suppress(*_UNREADABLE):
+            return _read_generation(self._places[number], number)
+        # The writer may have merged its journal since, and the generation is in another file now.
+        self._places |= {known: place for known, place in Ledger.open(self.folder)._places.items() if known < len(self)}
         try:
-            with h5py.File(self._places[number], "r") as file:
-                return _read_generation(file[_group(number)], number)
-        except (OSError, KeyError) as error:
+            return _read_generation(self._places[number], number)
+        except _UNREADABLE as error:
             raise LedgerError(f"{self._places[number]}: generation {number} cannot be read: {error}") from error
 
     def __iter__(self) -> Iterator[Generation]:
@@ -110,38 +118,49 @@ class Ledger:
     def append(self, generation: Generation) -> None:
         """Add the next generation; on return it is on disk.  Raises StorageError, and then nothing has changed."""
         assert generation.number == len(self), (generation.number, len(self))
-        path = make_folder(_journal(self.folder)) / f"{generation.number:06d}.h5"
+        path = _journal_file(self.folder, generation.number)
+        make_folder(path.parent)
         with replacing(path) as temporary:
+            # One that was left beyond a damaged file does not follow from the generation written here.
+            _journal_file(self.folder, generation.number + 1).unlink(missing_ok=True)
             temporary.write_bytes(_in_memory(lambda file: _write_generation(file, generation)))
         self._places[generation.number] = path
-        waiting = [place for place in self._places.values() if place != ledger_path(self.folder)]
-        size = sum(place.stat().st_size for place in set(waiting))
-        limit = max(_SMALLEST_MERGE_BYTES, _size(ledger_path(self.folder)))
-        if size > limit or len(waiting) > _MOST_JOURNAL_FILES:
-            self.merge()
+        if self._journal_is_large():
+            # The generation is on disk.  A merge needs far more space than it: where there is none, try again later.
+            with suppress(StorageError):
+                self.merge()
 
     def merge(self) -> None:
         """Make one file of everything.  Raises StorageError, and then nothing has changed."""
-        path, previous = ledger_path(self.folder), _journal(self.folder) / "previous.h5"
+        path = ledger_path(self.folder)
         waiting = {number: place for number, place in self._places.items() if place != path}
         if not waiting:
             return
         with replacing(path) as temporary:
             self._write_merged(temporary, waiting)
-            _keep(path, previous)
+            if len(waiting) < len(self._places):  # else the one there holds no generation, or is damaged
+                _keep(path, _previous(self.folder))
         self._places = dict.fromkeys(self._places, path)
-        _forget(self.folder, previous)
+        _forget(self.folder)
+
+    def _journal_is_large(self) -> bool:
+        """Has it grown as the ledger has?  Both limits grow with it, so that a long run does not copy ever more."""
+        path = ledger_path(self.folder)
+        waiting = [place for place in self._places.values() if place != path]
+        merged = len(self._places) - len(waiting)
+        size = sum(_size(place) for place in set(waiting))
+        return size > max(_SMALLEST_MERGE_BYTES, _size(path)) or len(waiting) > max(_MOST_JOURNAL_FILES, merged // 8)
 
     def _write_merged(self, target: Path, waiting: Mapping[int, Path]) -> None:
         path = ledger_path(self.folder)
-        if any(place == path for place in self._places.values()):
+        if len(waiting) < len(self._places):
             shutil.copyfile(path, target)
         else:
             target.write_bytes(_in_memory(lambda file: _write_base(file, self.header)))
         try:
-            with h5py.File(target, "r+") as file:
+            with _hdf5(target, "r+") as file:
                 for number, place in sorted(waiting.items()):
-                    with h5py.File(place, "r") as source:
+                    with _hdf5(place) as source:
                         source.copy(_group(number), file["generations"], name=f"{number:06d}")
         except RuntimeError as error:  # what HDF5 makes of a full disk when it closes a file
             raise storage_error(path, OSError(str(error))) from error
@@ -153,23 +172,44 @@ def ledger_path(folder: Path) -> Path:
 
 
 def same_numbers(first: Ledger, second: Ledger) -> list[str]:
-    """Where two runs differ, bit for bit, in anything but times and environment; empty when they do not."""
+    """Where the numbers of two runs differ, bit for bit: tables, arrays, counts, not times; empty when they do not."""
     differences = [] if len(first) == len(second) else [f"{len(first)} generations against {len(second)}"]
+    tables, others = first.header.tables, second.header.tables
+    for table in sorted(set(tables) | set(others)):
+        differences += [f"table {table}: {name}" for name in _different(tables.get(table, {}), others.get(table, {}))]
     for one, other in zip(first, second, strict=False):
-        if set(one.arrays) != set(other.arrays):
-            differences.append(f"generation {one.number}: arrays {sorted(set(one.arrays) ^ set(other.arrays))}")
-        differences += [
-            f"generation {one.number}: {name}"
-            for name in sorted(set(one.arrays) & set(other.arrays))
-            if one.arrays[name].tobytes() != other.arrays[name].tobytes()
-        ]
+        differences += [f"generation {one.number}: {name}" for name in _different(one.arrays, other.arrays)]
         if dict(one.counts) != dict(other.counts):
             differences.append(f"generation {one.number}: counts")
     return differences
 
 
+def _different(ones: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of arrays that only one side has, or that differ in type, shape or any bit (NaN equals the same NaN)."""
+
+    def content(array: np.ndarray) -> tuple[Any, ...]:
+        return array.dtype, array.shape, array.tobytes()
+
+    both = set(ones) & set(others)
+    unequal = {name for name in both if content(ones[name]) != content(others[name])}
+    return sorted((set(ones) ^ set(others)) | unequal)
+
+
 def _journal(folder: Path) -> Path:
     return folder / "journal"
+
+
+def _journal_file(folder: Path, number: int) -> Path:
+    return _journal(folder) / f"{number:06d}.h5"
+
+
+def _journal_files(folder: Path) -> dict[int, Path]:
+    paths = sorted(_journal(folder).glob("*.h5"))
+    return {int(path.stem): path for path in paths if path.stem.isdecimal()}
+
+
+def _previous(folder: Path) -> Path:
+    return _journal(folder) / "previous.h5"
 
 
 def _group(number: int) -> str:
@@ -187,43 +227,40 @@ def _contiguous(places: dict[int, Path]) -> dict[int, Path]:
 
 def _journalled(folder: Path, known: Mapping[int, Path]) -> dict[int, Path]:
     places = {}
-    for path in sorted(_journal(folder).glob("[0-9]*.h5")):
-        number = int(path.stem)
+    for number, path in _journal_files(folder).items():
         if number in known:
             continue
-        try:
-            with h5py.File(path, "r") as file:
-                _read_generation(file[_group(number)], number)
-        except (OSError, KeyError):
-            continue  # damaged: the run goes on from the generation before it, and computes it again
-        places[number] = path
+        # One that is damaged is not there: the run goes on from the generation before it, and computes it again.
+        with suppress(*_UNREADABLE):
+            _read_generation(path, number)
+            places[number] = path
     return places
 
 
 def _keep(path: Path, copy: Path) -> None:
     """Keep today's ledger under another name (a link costs nothing; some file systems have none)."""
-    if not path.exists():
-        return
-    make_folder(copy.parent)
-    temporary = copy.with_suffix(".link")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, copy)
+    with replacing(copy) as temporary:
+        temporary.unlink()
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
-def _forget(folder: Path, previous: Path) -> None:
+def _forget(folder: Path) -> None:
     """Drop the journal's files that the previous ledger holds too."""
     try:
-        with h5py.File(previous, "r") as file:
-            kept = {int(name) for name in file["generations"]}
-    except (OSError, KeyError):
+        _, kept = _read_base(_previous(folder))
+    except _UNREADABLE:
         return
-    for path in _journal(folder).glob("[0-9]*.h5"):
-        if int(path.stem) in kept:
+    for number, path in _journal_files(folder).items():
+        if number in kept:
             path.unlink(missing_ok=True)
+
+
+def _hdf5(path: Path, mode: str = "r") -> Any:
+    """Without HDF5's locks: no file is ever changed in place, and some file systems have no locks to give."""
+    return h5py.File(path, mode, locking=False)
 
 
 def _in_memory(write: Callable[[h5py.File], None]) -> bytes:
@@ -245,8 +282,24 @@ def _write_base(file: h5py.File, header: Header) -> None:
     file.create_group("generations")
 
 
+def _read_folder(folder: Path, base: Path) -> tuple[Header, dict[int, Path]]:
+    """Header, and the file of each generation."""
+    while True:
+        before = _identity(base)
+        header, places = _read_base(base)
+        places |= _journalled(folder, places)
+        # Merged meanwhile, the journal may lack generations that only the new base holds.
+        if _identity(base) == before:
+            return header, _contiguous(places)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _read_base(path: Path) -> tuple[Header, dict[int, Path]]:
-    with h5py.File(path, "r") as file:
+    with _hdf5(path) as file:
         schema = int(file.attrs.get("schema", -1))
         if schema > SCHEMA:
             raise LedgerError(f"{path}: schema {schema}, this hpcfit reads up to {SCHEMA}; use a newer hpcfit")
@@ -270,10 +323,12 @@ def _write_generation(file: h5py.File, generation: Generation) -> None:
             attributes[name] = value
 
 
-def _read_generation(group: Any, number: int) -> Generation:
-    arrays = {name: _loaded(values) for name, values in group.items() if isinstance(values, h5py.Dataset)}
-    counts = {name: int(value) for name, value in group["counts"].attrs.items()}
-    timings = {name: float(value) for name, value in group["timings_s"].attrs.items()}
+def _read_generation(path: Path, number: int) -> Generation:
+    with _hdf5(path) as file:
+        group = file[_group(number)]
+        arrays = {name: _loaded(values) for name, values in group.items() if isinstance(values, h5py.Dataset)}
+        counts = {name: int(value) for name, value in group["counts"].attrs.items()}
+        timings = {name: float(value) for name, value in group["timings_s"].attrs.items()}
     return Generation(number, arrays, counts, timings)
 
 
@@ -283,4 +338,4 @@ def _storable(values: Any) -> Any:
 
 
 def _loaded(dataset: Any) -> np.ndarray:
-    return np.asarray(dataset.asstr()[...], dtype=str) if h5py.check_string_dtype(dataset.dtype) else dataset[...]
+    return np.asarray(dataset.asstr()[...], dtype=str) if dataset.dtype.kind == "O" else dataset[...]

@@ -13,15 +13,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import IO, Any
 
 from hpcfit.errors import EngineError, HpcfitError
 from hpcfit.population.executor import Factories, Fate, Outcome, Task
 
 _FALSE_STARTS = 3
+_LOG_LIMIT_BYTES = 1 << 20
+_LAST_WORDS_BYTES = 4096
+_LOOK_EVERY_S = 1.0
+_EXIT_S = 5.0
 
 
 class Processes:
@@ -35,7 +39,7 @@ class Processes:
         self.workers = workers or available_cores()
         self.on_done = on_done
         self._pool: list[_Worker] = []
-        self._false_starts = 0
+        self._false_starts: Counter[int] = Counter()
 
     def __enter__(self) -> "Processes":
         return self
@@ -51,9 +55,10 @@ class Processes:
 
     def map(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes in the order of the tasks.  See Executor.map."""
-        while len(self._pool) < min(self.workers, len(tasks)):
-            self._pool.append(_Worker(self._factories))
+        self._false_starts.clear()
         try:
+            while len(self._pool) < min(self.workers, len(tasks)):
+                self._pool.append(_Worker(self._factories))
             return self._share_out(tasks)
         except BaseException:
             self.close()  # workers in the middle of a task have no way back to a known state
@@ -71,13 +76,13 @@ class Processes:
                     outcome = worker.outcome()
                 except _FalseStart as cause:
                     waiting.append(worker.index)
-                    self._restart(slot, str(cause))
+                    self._restart(slot, worker.index, str(cause))
                     self._hand_out(slot, tasks, waiting)
                     continue
                 if outcome is None:
                     continue
                 outcomes[worker.index] = outcome
-                worker.index, self._false_starts = -1, 0
+                worker.index = -1
                 if self.on_done:
                     self.on_done(len(outcomes), len(tasks))
                 if outcome.fate in (Fate.DEADLINE, Fate.DIED):
@@ -87,13 +92,14 @@ class Processes:
 
     def _hand_out(self, slot: int, tasks: Sequence[Task], waiting: list[int]) -> None:
         while waiting and not self._pool[slot].take(waiting[-1], tasks[waiting[-1]]):
-            self._restart(slot, "gone before it got a task")
+            self._restart(slot, waiting[-1], "gone before they got it")
         if waiting:
             waiting.pop()
 
-    def _restart(self, slot: int, cause: str) -> None:
-        self._false_starts += 1
-        if self._false_starts > _FALSE_STARTS:
+    def _restart(self, slot: int, index: int, cause: str) -> None:
+        """A new process for a task whose process ended before it began; the same task does not wear out many."""
+        self._false_starts[index] += 1
+        if self._false_starts[index] > _FALSE_STARTS:
             raise EngineError(
                 f"worker processes end before they begin a task: {cause}; look at the memory limit"
             ) from None
@@ -104,8 +110,11 @@ class Processes:
         """Slots with something to read or an overrun deadline; waits for the first of them."""
         busy = {worker.connection: slot for slot, worker in enumerate(self._pool) if worker.index >= 0}
         deadlines = [worker.ends for worker in self._pool if worker.index >= 0 and worker.ends is not None]
-        timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        # Simulators may print a line per step when a model diverges: look after the logs now and then.
+        timeout = max(0.0, min([*deadlines, time.monotonic() + _LOOK_EVERY_S]) - time.monotonic())
         ready = {busy[connection] for connection in wait(list(busy), timeout)}  # type: ignore[index]
+        for slot in busy.values():
+            self._pool[slot].shorten_log()
         late = {slot for slot in busy.values() if self._pool[slot].late()}
         return sorted(ready | late)
 
@@ -118,33 +127,29 @@ class _Worker:
     """One process, the connection to it, and the task it has."""
 
     def __init__(self, factories: bytes) -> None:
-        ours, theirs = socket.socketpair()
-        self._log = tempfile.TemporaryFile()
-        environment = {"OMP_NUM_THREADS": "1", "NEURON_MODULE_OPTIONS": "-nogui", **os.environ}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hpcfit.run.worker", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                env=environment,
-            )
-        self.connection = Connection(ours.detach())
+        """Raises EngineError when no process can be started."""
+        try:
+            self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, closed by kill()
+            self.connection, self._process = _started(self._log)
+        except OSError as error:
+            raise EngineError(f"a worker process cannot be started: {error}; use fewer workers") from error
         self.index = -1
         self.ends: float | None = None
         self._allowed_s: float | None = None
-        self._started = False
-        with suppress(OSError):
-            self.connection.send_bytes(factories)
+        self._began = False
+        # Sent with the first task: the process need not be up before the next one is started.
+        self._factories: bytes | None = factories
 
     def take(self, index: int, task: Task) -> bool:
         """Hand over a task; False when the process is gone."""
         try:
+            if self._factories is not None:
+                self.connection.send_bytes(self._factories)
             self.connection.send(task)
         except OSError:
             return False
-        self.index, self.ends, self._allowed_s, self._started = index, None, task.deadline_s, False
+        self._factories = None
+        self.index, self.ends, self._allowed_s, self._began = index, None, task.deadline_s, False
         return True
 
     def late(self) -> bool:
@@ -161,7 +166,7 @@ class _Worker:
             raise message
         if message == "started":
             # The deadline is the task's own: building the cell before the first one does not count.
-            self._started = True
+            self._began = True
             self.ends = time.monotonic() + self._allowed_s if self._allowed_s is not None else None
             return None
         if message is None and self.late():
@@ -177,19 +182,53 @@ class _Worker:
         self._process.wait()
         self._log.close()
 
+    def shorten_log(self) -> None:
+        """Drop what the process printed when it is too much."""
+        if os.fstat(self._log.fileno()).st_size > _LOG_LIMIT_BYTES:
+            self._log.truncate(0)
+            self._log.seek(0)  # for the process too: it writes at the same position
+
     def _obituary(self) -> Outcome:
-        code = self._process.wait()
-        cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        try:
+            code = self._process.wait(_EXIT_S)
+        except subprocess.TimeoutExpired:
+            cause = "closed its connection and went on"
+        else:
+            cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         words = self._last_words()
         self.kill()
-        if not self._started:
-            raise _FalseStart(f"{cause}{words}")
-        return Outcome(Fate.DIED, None, f"its process was {cause}{words}")
+        if not self._began:
+            raise _FalseStart(f"the last one {cause}{words}")
+        return Outcome(Fate.DIED, None, f"its process {cause}{words}")
 
     def _last_words(self) -> str:
-        self._log.seek(0)
+        size = os.fstat(self._log.fileno()).st_size
+        self._log.seek(max(0, size - _LAST_WORDS_BYTES))
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         return f"; it last said: {lines[-1].strip()}" if lines else ""
+
+
+def _started(log: IO[bytes]) -> tuple[Connection, subprocess.Popen[bytes]]:
+    """A fresh interpreter, and the connection to it."""
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours.detach())
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hpcfit.run.worker", str(theirs.fileno()), str(os.getpid())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"OMP_NUM_THREADS": "1", "NEURON_MODULE_OPTIONS": "-nogui", **os.environ},
+        )
+    return connection, process
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def available_cores() -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpcfit.population.executor import Factories, Outcome, Task
-from hpcfit.run.worker import carry_out
+from hpcfit.run.worker import build, carry_out
 
 
 class Serial:
@@ -19,7 +19,7 @@ class Serial:
         outcomes = []
         for task in tasks:
             if task.service not in self._services:
-                self._services[task.service] = self._factories[task.service]()
+                self._services[task.service] = build(self._factories, task.service)
             outcomes.append(carry_out(task, self._services[task.service]))
         return outcomes
 

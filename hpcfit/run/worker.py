@@ -2,16 +2,18 @@
 
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from hpcfit.errors import HpcfitError
+from hpcfit.errors import EngineError, HpcfitError
 from hpcfit.population.executor import Factories, Fate, Outcome, Task
 
-_LOG_LIMIT_BYTES = 1 << 20
+# A batch system may send these to every process of a job; only the parent knows what they ask for.
+_SIGNALS_FOR_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def serve(connection: Connection) -> None:
@@ -23,15 +25,25 @@ def serve(connection: Connection) -> None:
             task: Task = connection.recv()
         except EOFError:
             return
-        _shorten_log()
-        if task.service not in services:
-            try:
-                services[task.service] = factories[task.service]()
-            except HpcfitError as error:
-                connection.send(error)
-                continue
-        connection.send("started")
-        connection.send(carry_out(task, services[task.service]))
+        try:
+            if task.service not in services:
+                services[task.service] = build(factories, task.service)
+            connection.send("started")
+            outcome = carry_out(task, services[task.service])
+        except HpcfitError as error:
+            connection.send(error)
+            continue
+        connection.send_bytes(_portable(outcome))
+
+
+def build(factories: Factories, service: str) -> Any:
+    """The service, built here and now.  Raises its HpcfitError, or EngineError for whatever else it raises."""
+    try:
+        return factories[service]()
+    except HpcfitError:
+        raise
+    except Exception as error:
+        raise EngineError(f"service {service} cannot be built: {type(error).__name__}: {error}") from error
 
 
 def carry_out(task: Task, service: Any) -> Outcome:
@@ -47,10 +59,13 @@ def carry_out(task: Task, service: Any) -> Outcome:
     return Outcome(Fate.DONE, value, "", time.perf_counter() - start)
 
 
-def _shorten_log() -> None:
-    # Simulators print a line per step when a model diverges.
-    if os.fstat(2).st_size > _LOG_LIMIT_BYTES:
-        os.ftruncate(2, 0)
+def _portable(outcome: Outcome) -> bytes:
+    """The outcome as it travels; one whose value cannot is one that failed."""
+    try:
+        return pickle.dumps(outcome)
+    except Exception as error:
+        reason = f"its value cannot be sent: {type(error).__name__}: {error}"
+        return pickle.dumps(Outcome(Fate.FAILED, None, reason, outcome.seconds))
 
 
 def _die_with_parent(parent: int) -> None:
@@ -65,8 +80,10 @@ def _die_with_parent(parent: int) -> None:
 def main() -> None:
     """Entry point: hpcfit.run.worker SOCKET PARENT_PID."""
     _die_with_parent(int(sys.argv[2]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
+    for number in _SIGNALS_FOR_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir("/")  # NEURON loads compiled mechanisms that lie in the working folder
+    os.set_inheritable(int(sys.argv[1]), False)  # what a service starts must not keep the connection open
     with Connection(int(sys.argv[1])) as connection:
         try:
             serve(connection)

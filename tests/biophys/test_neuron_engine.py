@@ -1,5 +1,6 @@
-"""Does the NEURON engine give NEURON's own numbers, whoever simulates what in which order, and survive bad individuals?"""
+"""Does the NEURON engine give NEURON's own numbers, whoever simulates what when, and survive bad individuals?"""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import CellSettings, EngineSettings, ParameterSettings, SiteSettings, StimulusSettings
 from hpcfit.biophys.space import Space
 from hpcfit.errors import ConfigError, MechanismError
+from hpcfit.jobs import load_settings
 from hpcfit.run.processes import Processes
 
 L5PC = Path(__file__).resolve().parents[2] / "data" / "l5pc"
@@ -140,8 +142,6 @@ BY_HAND = """
 
 @pytest.mark.parametrize(("order", "secondorder"), [(1, 0), (2, 2)])
 def test_voltage_is_neurons_own(simulate, order, secondorder):
-    import json
-
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(BY_HAND), str(secondorder)], capture_output=True, text=True, check=True
     )
@@ -262,15 +262,10 @@ def test_the_real_reconstruction_has_the_fields_discretisation():
 
 def test_the_projects_cell_runs_over_its_whole_space():
     """The 12 mechanisms compile, and random individuals respond with finite voltages."""
-    from hpcfit.config import read_toml, validate
-    from hpcfit.biophys.settings import FitSettings
-
-    path = L5PC / "fit.toml"
-    fit = validate(FitSettings, read_toml(path), path, L5PC)
+    fit = load_settings(L5PC / "fit.toml")
     the_cell = Cell.of(fit)
-    short = StimulusSettings(
-        name="short", duration_ms=40.0, electrodes=({"shape": "step", "delay_ms": 5, "duration_ms": 30, "amplitude_nA": 1.5},)
-    )
+    step = {"shape": "step", "delay_ms": 5, "duration_ms": 30, "amplitude_nA": 1.5}
+    short = StimulusSettings.model_validate({"name": "short", "duration_ms": 40.0, "electrodes": [step]})
     factory = neuron_factory(the_cell, [build_stimulus(short)], EngineSettings())
     with Processes({SERVICE: factory}, 2) as executor:
         responses = NeuronEngine(factory, executor).simulate(Space.of(the_cell.free).random(6), ["short"])

@@ -118,6 +118,8 @@ def _explained(output: str, files: list[Path]) -> MechanismError | EngineError:
             undefined.group(2).replace("\N{LEFT SINGLE QUOTATION MARK}", "'"),
         )
         message = message.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        if not re.search(r"\bNEURON\b", (folder / name).read_text(errors="replace")):
+            return MechanismError(f"{folder / name}: has no NEURON block, so it is no mechanism; mend or remove it")
         return MechanismError(f"{folder / name}{_line_of(folder / name, message)}: {message}; mend it")
     if re.search(r"(g\+\+|c\+\+|make).*(not found|No such file)", output):
         return EngineError("a C++ compiler and make are needed to compile .mod files; install them (g++, make)")

@@ -4,6 +4,7 @@ Construction follows the field's habit (BluePyOpt): Import3d, nseg by length, ax
 region, parameters in the order of the file, path distances from the middle of the soma.
 """
 
+import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.expression import evaluate
-from hpcfit.biophys.settings import ParameterSettings, SiteSettings
+from hpcfit.biophys.settings import PER_SECTION, ParameterSettings, SiteSettings
 from hpcfit.errors import ConfigError, InputError, MechanismError
 
 TEMPLATE = """
@@ -81,7 +82,7 @@ class NeuronCell:
         h.load_file("stdrun.hoc")
         h.load_file("import3d.hoc")
         if library is not None:
-            h.nrn_load_dll(str(library))
+            self._load(library)
         self.object = self._import_morphology()
         self._set_segments()
         if cell.settings.axon == "stub":
@@ -89,7 +90,9 @@ class NeuronCell:
         self._insert_mechanisms()
         h.distance(0, 0.5, sec=self.object.soma[0])
         self._setters = [self._setter(parameter) for parameter in cell.parameters]
+        self._units = tuple(self._unit(parameter) for parameter in cell.parameters)
         self.places = {site.name: self._place(site) for site in cell.sites}
+        self._check_values()
 
     def set_parameters(self, values: np.ndarray) -> None:
         """Set every parameter, fixed ones too, in the order of the file: nothing stays from the last individual.
@@ -110,12 +113,20 @@ class NeuronCell:
             for name, segment in self.places.items()
         )
         area = sum(segment.area() for segment in segments)
-        units = tuple(self._unit(parameter) for parameter in self.cell.parameters)
-        return Description(len(self.sections("all")), len(segments), area, places, units)
+        return Description(len(self.sections("all")), len(segments), area, places, self._units)
 
     def sections(self, region: str) -> list[Any]:
         """The sections of a region, in NEURON's order."""
         return list(getattr(self.object, region))
+
+    def _load(self, library: Path) -> None:
+        try:
+            self.h.nrn_load_dll(str(library))
+        except RuntimeError as error:
+            raise MechanismError(
+                f"{self.cell.settings.mechanisms}: NEURON cannot load these mechanisms ({_reason(error)}); a mechanism must "
+                "not have a name that NEURON or another one has"
+            ) from None
 
     def _import_morphology(self) -> Any:
         h, path = self.h, self.cell.settings.morphology
@@ -128,7 +139,9 @@ class NeuronCell:
             reader.input(str(path))
             h.Import3d_GUI(reader, 0).instantiate(cell)
         except RuntimeError as error:
-            raise InputError(f"{path}: NEURON cannot import this morphology ({error}); mend the file") from None
+            raise InputError(
+                f"{path}: NEURON cannot import this morphology ({_reason(error)}); mend the file"
+            ) from None
         for section in list(cell.all):
             if section.n3d() == 0:  # the template's own, of a type that the morphology does not have
                 h.delete_section(sec=section)
@@ -183,11 +196,16 @@ class NeuronCell:
         if not parameter.regions:
             return self._global_setter(parameter)
         sections = [section for region in parameter.regions for section in self.sections(region)]
-        if name in ("Ra", "L"):
+        if not sections:
+            raise MechanismError(
+                f"parameter {parameter.name}: the morphology has no sections in {', '.join(parameter.regions)}; "
+                "mend its regions"
+            )
+        if name in PER_SECTION:
             return lambda value: [setattr(section, name, value) for section in sections] and None
         segments = [segment for section in sections for segment in section]
         missing = next((segment for segment in segments if not hasattr(segment, name)), None)
-        if not segments or missing is not None:
+        if missing is not None:
             raise MechanismError(self._no_variable(parameter, missing))
         references = [getattr(segment, f"_ref_{name}") for segment in segments]
         if parameter.distribution == "uniform":
@@ -199,26 +217,46 @@ class NeuronCell:
     def _global_setter(self, parameter: ParameterSettings) -> Callable[[float], None]:
         if parameter.variable == "v_init":
             return lambda value: setattr(self, "v_init_mV", value)
-        if parameter.variable != "celsius":
-            try:
-                getattr(self.h, parameter.variable) + 0.0
-            except (AttributeError, LookupError, TypeError):
-                raise MechanismError(
-                    f"parameter {parameter.name}: NEURON has no global variable {parameter.variable}; "
-                    "give `regions` if it is a range variable, or mend the name"
-                ) from None
+        if parameter.variable != "celsius" and not self._is_global(parameter.variable):
+            raise MechanismError(
+                f"parameter {parameter.name}: NEURON has no global variable {parameter.variable}; "
+                "give `regions` if it is a range variable, or mend the name"
+            )
         return lambda value: setattr(self.h, parameter.variable, value)
 
+    def _is_global(self, variable: str) -> bool:
+        """Is it a mechanism's GLOBAL?  Those end in _MECHANISM; names without belong to NEURON, or to one section."""
+        try:
+            return "_" in variable and isinstance(getattr(self.h, variable), float)
+        except (AttributeError, LookupError, TypeError):
+            return False
+
     def _no_variable(self, parameter: ParameterSettings, segment: Any) -> str:
-        regions = ", ".join(parameter.regions)
-        if segment is None:
-            return f"parameter {parameter.name}: the morphology has no sections in {regions}; mend its regions"
-        inserted = sorted(segment.sec.psection()["density_mechs"])
+        name, section = parameter.variable, segment.sec.name().split(".")[-1]
+        start = f"parameter {parameter.name}: {section} has no variable {name}"
+        if name in ("celsius", "v_init") or self._is_global(name):
+            return f"{start}: it is one for the whole cell; leave out its regions"
+        inserted = segment.sec.psection()["density_mechs"]
+        known = [f"{variable}_{mechanism}" for mechanism, variables in inserted.items() for variable in variables]
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            return f"{start}; did you mean {near[0]}?"
         return (
-            f"parameter {parameter.name}: {segment.sec.name().split('.')[-1]} has no variable {parameter.variable}, "
-            f"so its mechanism is not inserted in {regions}; inserted there: {', '.join(inserted) or 'none'}; "
-            "add the mechanism to [cell.regions] or mend the parameter"
+            f"{start}, its mechanism is not inserted there; inserted: {', '.join(sorted(inserted)) or 'none'}; add the "
+            f"mechanism to [cell.regions] for {', '.join(parameter.regions)}, or mend the parameter"
         )
+
+    def _check_values(self) -> None:
+        """Would NEURON take the values, and the ends of the bounds?"""
+        self.v_init_mV = self.cell.settings.v_init_mV
+        for parameter, setter in zip(self.cell.parameters, self._setters, strict=True):
+            for value in parameter.bounds or (parameter.value or 0.0,):
+                try:
+                    setter(value)
+                    self.h.finitialize(self.v_init_mV)
+                except (RuntimeError, ValueError) as error:
+                    raise ConfigError(
+                        f"parameter {parameter.name}: NEURON refuses {value:g} ({_reason(error)}); change value or bounds"
+                    ) from None
 
     def _unit(self, parameter: ParameterSettings) -> str:
         known = {"celsius": "degC", "v_init": "mV"}
@@ -233,10 +271,13 @@ class NeuronCell:
     def _place(self, site: SiteSettings) -> Any:
         """The segment of a site."""
         sections = self.sections(site.region)
+        if not sections:
+            raise ConfigError(f"site {site.name}: the morphology has no sections in {site.region}; mend its region")
         if site.distance_um is None:
             if site.section >= len(sections):
                 raise ConfigError(
-                    f"site {site.name}: region {site.region} has sections 0 to {len(sections) - 1}, got {site.section}"
+                    f"site {site.name}: section = {site.section}, but {site.region} has sections 0 to "
+                    f"{len(sections) - 1}; choose one of them"
                 )
             return sections[site.section](site.x)
         return self._at_distance(site, sections)
@@ -246,7 +287,7 @@ class NeuronCell:
         ends = [(h.distance(1, 0.0, sec=section), h.distance(1, 1.0, sec=section)) for section in sections]
         candidates = [index for index, (near, far) in enumerate(ends) if near <= wanted <= far]
         if not candidates:
-            reach = max((far for _, far in ends), default=0.0)
+            reach = max(far for _, far in ends)
             raise ConfigError(
                 f"site {site.name}: distance_um = {wanted:g}, but {site.region} reaches to {reach:.1f} um; choose less"
             )
@@ -270,6 +311,10 @@ class NeuronCell:
 def _assign(references: list[Any], values: np.ndarray) -> None:
     for reference, value in zip(references, np.broadcast_to(values, len(references)).tolist(), strict=True):
         reference[0] = value
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rpartition("hoc_execerror: ")[2].strip()
 
 
 def _plain(unit: str) -> str:
