@@ -140,8 +140,10 @@ def run(
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
         with run_folder.opened(place, header) as ledger, _terminated_like_interrupted():
-            _generations(place, ledger, problem, Evaluator(problem, engine, executor), on_generation)
-            write_results(place, ledger, problem, engine, base)
+            with _followed(place, ledger, settings.run.generations) as journal:
+                evaluate = Evaluator(problem, engine, executor)
+                journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
+                write_results(place, ledger, problem, engine, base)
     return open_run(place)
 
 
@@ -183,29 +185,37 @@ def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanism
     return notes
 
 
+@contextmanager
+def _followed(place: Path, ledger: Ledger, generations: int) -> Iterator[run_folder.StatusWriter]:
+    """status.json says how it ended, results included."""
+    journal = run_folder.StatusWriter(place, ledger, generations)
+    try:
+        yield journal
+    except BaseException as error:
+        journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+        raise
+    journal.ended("finished", journal.reason)
+
+
 def _generations(
-    place: Path,
+    journal: run_folder.StatusWriter,
     ledger: Ledger,
     problem: Problem,
     evaluate: Evaluator,
     on_generation: Callable[[Generation, Standing], Any] | None,
-) -> None:
+) -> str:
+    """Run them; gives the reason it stopped."""
     ends = problem.settings.run
     course = genetic_algorithm(problem.settings.strategy, len(problem.space.names), ends.seed)
-    journal = run_folder.StatusWriter(place, ledger, ends.generations)
 
     def after(generation: Generation, standing: Standing) -> None:
         journal.generation(generation, standing)
         if on_generation:
             on_generation(generation, standing)
 
-    try:
-        reason = run_generations(course, evaluate, ledger, ends, after)
-    except BaseException as error:
-        journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
-        raise
+    reason = run_generations(course, evaluate, ledger, ends, after)
     ledger.merge()
-    journal.ended("finished", reason)
+    return reason
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def check(folder: Path, wanted: Header) -> None:
     LedgerError
         When it holds a run of other settings or inputs, a newer schema, or something that is no run.
     """
-    if not ledger_path(folder).exists():
+    if not _holds_run(folder):
         return
     there = Ledger.open(folder).header
     difference = _first_difference(there.settings, wanted.settings, "")
@@ -85,7 +85,7 @@ def opened(folder: Path, wanted: Header) -> Iterator[Ledger]:
     make_folder(folder)
     with _sole_writer(folder):
         remove_leftovers(folder)
-        if ledger_path(folder).exists() or (folder / "journal" / "previous.h5").exists():
+        if _holds_run(folder):
             yield Ledger.open(folder)
         else:
             yield Ledger.create(folder, wanted)
@@ -100,6 +100,7 @@ class StatusWriter:
         for generation in ledger:
             self._standing = self._standing.after(generation)
         self._generations = generations
+        self.reason = ""
         self._started = _now()
         self._mend_log(ledger)
         self._write("running", "")
@@ -162,6 +163,10 @@ def environment() -> dict[str, Any]:
         "started": _now(),
         "packages": {name: _version(name) for name in packages},
     }
+
+
+def _holds_run(folder: Path) -> bool:
+    return ledger_path(folder).exists() or (folder / "journal" / "previous.h5").exists()
 
 
 @contextmanager

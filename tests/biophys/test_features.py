@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import efel
@@ -36,12 +37,12 @@ def traces() -> np.ndarray:
 def directly(v_mV, dt_ms, window_ms, names, **extra):
     """The mean of what eFEL gives for one trace, with its default settings."""
     efel.reset()
+    warnings.simplefilter("ignore")  # eFEL's own; pytest restores the filters after each test
     trace = {"T": np.arange(len(v_mV)) * dt_ms, "V": v_mV, "stim_start": [window_ms[0]], "stim_end": [window_ms[1]]}
     found = efel.get_mean_feature_values([{**trace, **extra}], list(names), raise_warnings=False)[0]
     return np.array([np.nan if found[name] is None else found[name] for name in names])
 
 
-@pytest.mark.filterwarnings("ignore")  # eFEL's own, called directly
 def test_every_feature_of_every_trace_is_what_efel_gives(traces):
     names = feature_names()
     values = extract(traces, DT_MS, WINDOW_MS, names, FeatureSettings())
