@@ -1,0 +1,1 @@
+"""From mechanisms to compiled code: a small intermediate form, and what is generated from it."""

@@ -1,0 +1,205 @@
+"""What becomes of every variable of every mechanism in generated code: literal, per node, per lane, or a state.
+
+Nodes with the same mechanisms form a class; a class is one function of the kernel.  A parameter that no free parameter
+reaches is a literal where it is the same throughout the class, else a number per node; one that is reached is a lane.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Mechanism, Name, Statement, Unary
+from hpcfit.biophys.codegen.structure import Reach, Structure
+
+NERNST = 64
+"""Bit of NEURON's ion style: the reversal potential follows the concentrations at every step."""
+BUILT_IN = ("v", "dt", "t", "celsius", "area", "diam")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a lane parameter of a class comes from: an entry (mechanism or ion, variable)."""
+
+    owner: str
+    variable: str
+
+
+@dataclass(frozen=True)
+class NodeClass:
+    """Nodes that share their mechanisms.
+
+    Attributes
+    ----------
+    nodes
+        (n,) indices.
+    mechanisms
+        In the order in which they run: those that write a concentration first.
+    states
+        (owner, variable) of everything kept from step to step.
+    lanes, numbers, literals
+        Parameters by kind; `numbers` map to (n,) values.
+    """
+
+    nodes: np.ndarray
+    mechanisms: tuple[Mechanism, ...]
+    states: tuple[Slot, ...]
+    lanes: tuple[Slot, ...]
+    numbers: Mapping[Slot, np.ndarray]
+    literals: Mapping[Slot, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A structure ready for code generation."""
+
+    structure: Structure
+    classes: tuple[NodeClass, ...]
+    lane_globals: tuple[str, ...]
+    """GLOBALs that a free parameter sets, as name_suffix."""
+    edges_vary: bool
+    """Ra or cm differ between individuals."""
+
+
+def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan:
+    """Group nodes and decide what every parameter becomes.  mechanisms: by name, one for each in the structure."""
+    free = [reach for reach in structure.reaches if reach.value is None]
+    by_node: dict[int, list[str]] = {int(node): [] for node in np.flatnonzero(structure.membrane)}
+    for name, placement in structure.mechanisms.items():
+        for node in placement.nodes:
+            by_node[int(node)].append(name)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for node, names in by_node.items():
+        groups.setdefault(tuple(sorted(names, key=lambda name: _rank(mechanisms[name]))), []).append(node)
+    classes = tuple(
+        _node_class(structure, tuple(mechanisms[name] for name in names), np.array(sorted(nodes)), free)
+        for names, nodes in groups.items()
+    )
+    lane_globals = tuple(reach.variable for reach in free if not reach.mechanism and not len(reach.nodes))
+    edges_vary = any(reach.variable in ("Ra", "cm") and not reach.mechanism for reach in free)
+    return Plan(structure, classes, tuple(name for name in lane_globals if name not in BUILT_IN + ("v_init",)), edges_vary)
+
+
+def writes_concentration(mechanism: Mechanism) -> bool:
+    """Does it own an ion's concentration?"""
+    return any(name in (f"{ion.name}i", f"{ion.name}o") for ion in mechanism.ions for name in ion.writes)
+
+
+def kept(mechanism: Mechanism) -> list[str]:
+    """Assigned variables that carry a value from one block, or one step, to the next."""
+    carried = [*_read_first(mechanism.current, set()), *_read_first(mechanism.advance, set())]
+    own = {*mechanism.assigned}
+    return [name for name in dict.fromkeys(carried) if name in own]
+
+
+def concentrations(mechanisms: Iterable[Mechanism]) -> list[str]:
+    """Concentrations that are states because one of the mechanisms writes them."""
+    names = [name for mechanism in mechanisms for ion in mechanism.ions for name in ion.writes]
+    return [name for name in dict.fromkeys(names) if name[-1] in "io" and not name.startswith("i")]
+
+
+def ion_of(variable: str, mechanisms: Iterable[Mechanism]) -> str | None:
+    """The ion that eca, ica, cai or cao belongs to."""
+    for mechanism in mechanisms:
+        for ion in mechanism.ions:
+            if variable in (f"e{ion.name}", f"i{ion.name}", f"{ion.name}i", f"{ion.name}o"):
+                return ion.name
+    return None
+
+
+def currents_read(mechanisms: Iterable[Mechanism]) -> list[str]:
+    """Ions whose total current some mechanism reads."""
+    return list(
+        dict.fromkeys(
+            ion.name for mechanism in mechanisms for ion in mechanism.ions if f"i{ion.name}" in ion.reads
+        )
+    )
+
+
+def follows_nernst(structure: Structure, ion: str, nodes: np.ndarray) -> bool:
+    """Is the ion's reversal potential computed at every step at these nodes?"""
+    pool = structure.ions[ion]
+    return bool(np.all(pool.style[np.isin(pool.nodes, nodes)] & NERNST))
+
+
+def _rank(mechanism: Mechanism) -> tuple[bool, str]:
+    return not writes_concentration(mechanism), mechanism.name
+
+
+def _node_class(
+    structure: Structure, mechanisms: tuple[Mechanism, ...], nodes: np.ndarray, free: Sequence[Reach]
+) -> NodeClass:
+    states = [Slot(mechanism.name, name) for mechanism in mechanisms for name in (*mechanism.states, *kept(mechanism))]
+    states += [Slot("ion", name) for name in concentrations(mechanisms)]
+    states += [Slot("ion", f"{prefix}{ion}") for ion in currents_read(mechanisms) for prefix in ("i", "di")]
+    lanes: list[Slot] = []
+    numbers: dict[Slot, np.ndarray] = {}
+    literals: dict[Slot, float] = {}
+    for slot, values in _parameters(structure, mechanisms, nodes):
+        if slot in states:
+            continue
+        if any(_reaches(reach, slot) and np.any(np.isin(reach.nodes, nodes)) for reach in free):
+            lanes.append(slot)
+        elif np.all(values == values[0]):
+            literals[slot] = float(values[0])
+        else:
+            numbers[slot] = values
+    return NodeClass(nodes, mechanisms, tuple(states), tuple(lanes), numbers, literals)
+
+
+def _reaches(reach: Reach, slot: Slot) -> bool:
+    owner = "ion" if reach.mechanism.endswith("_ion") else reach.mechanism
+    return (owner, reach.variable) == (slot.owner, slot.variable)
+
+
+def _parameters(
+    structure: Structure, mechanisms: Sequence[Mechanism], nodes: np.ndarray
+) -> Iterator[tuple[Slot, np.ndarray]]:
+    """Every parameter of a class and its value at each of its nodes."""
+    for mechanism in mechanisms:
+        placement = structure.mechanisms[mechanism.name]
+        rows = _rows(placement.nodes, nodes)
+        for name in mechanism.parameters:
+            if name in placement.parameters:
+                yield Slot(mechanism.name, name), placement.parameters[name][rows]
+    for ion in dict.fromkeys(ion.name for mechanism in mechanisms for ion in mechanism.ions):
+        pool = structure.ions[ion]
+        rows = _rows(pool.nodes, nodes)
+        yield Slot("ion", f"e{ion}"), pool.reversal_mV[rows]
+        yield Slot("ion", f"{ion}i"), pool.inside_mM[rows]
+        yield Slot("ion", f"{ion}o"), pool.outside_mM[rows]
+
+
+def _rows(all_nodes: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    order = {int(node): row for row, node in enumerate(all_nodes)}
+    return np.array([order[int(node)] for node in nodes])
+
+
+def names_read(expression: Expression) -> Iterator[str]:
+    """Every variable in an expression."""
+    match expression:
+        case Name(name):
+            yield name
+        case Unary(_, operand):
+            yield from names_read(operand)
+        case Binary(_, left, right):
+            yield from names_read(left)
+            yield from names_read(right)
+        case Call(_, arguments):
+            for argument in arguments:
+                yield from names_read(argument)
+
+
+def _read_first(statements: Sequence[Statement], written: set[str]) -> Iterator[str]:
+    """Variables that are read before they are written for certain; `written` grows."""
+    for statement in statements:
+        if isinstance(statement, Assign):
+            yield from (name for name in names_read(statement.value) if name not in written)
+            written.add(statement.target)
+            continue
+        assert isinstance(statement, If)
+        yield from (name for name in names_read(statement.test) if name not in written)
+        then, otherwise = set(written), set(written)
+        yield from _read_first(statement.then, then)
+        yield from _read_first(statement.otherwise, otherwise)
+        written |= then & otherwise

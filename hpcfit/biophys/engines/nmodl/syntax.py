@@ -1,0 +1,140 @@
+"""What a parsed .mod file is made of: statements before names are resolved, calls inlined and equations solved.
+
+Expressions are those of the intermediate form; a derivative is the name `m'`, an element of an array Call("[]", ...).
+"""
+
+from dataclasses import dataclass, field
+
+from hpcfit.biophys.codegen.ir import Call, Expression
+
+
+@dataclass(frozen=True)
+class Set:
+    """target = value; the target of an equation for a derivative is `m'`."""
+
+    line: int
+    target: str
+    value: Expression
+
+
+@dataclass(frozen=True)
+class Local:
+    """LOCAL names."""
+
+    line: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """IF."""
+
+    line: int
+    test: Expression
+    then: tuple["Node", ...]
+    otherwise: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Invoke:
+    """A call that stands alone."""
+
+    line: int
+    call: Call
+
+
+@dataclass(frozen=True)
+class Solve:
+    """SOLVE block METHOD method, or STEADYSTATE method."""
+
+    line: int
+    block: str
+    method: str
+    steady: bool
+
+
+Terms = tuple[tuple[int, str], ...]
+"""Species and how many of each: one side of a reaction."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """~ left <-> right (forward, backward); `->` has no right side and one rate, `<<` one flux."""
+
+    line: int
+    arrow: str
+    left: Terms
+    right: Terms
+    rates: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Conserve:
+    """CONSERVE terms = total."""
+
+    line: int
+    terms: Terms
+    total: Expression
+
+
+@dataclass(frozen=True)
+class Compartment:
+    """COMPARTMENT volume {species}."""
+
+    line: int
+    volume: Expression
+    species: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Something that is not translated: an error only where a simulation would come to it."""
+
+    line: int
+    what: str
+
+
+Node = Set | Local | Branch | Invoke | Solve | Reaction | Conserve | Compartment | Refused
+
+
+@dataclass(frozen=True)
+class Block:
+    """INITIAL, BREAKPOINT, PROCEDURE, FUNCTION, DERIVATIVE or KINETIC."""
+
+    kind: str
+    name: str
+    line: int
+    arguments: tuple[str, ...]
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class UseIon:
+    """USEION."""
+
+    line: int
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    valence: float | None
+
+
+@dataclass
+class File:
+    """A .mod file's declarations and blocks, filled in by the parser."""
+
+    kind: str = ""
+    name: str = ""
+    ions: list[UseIon] = field(default_factory=list)
+    ranges: set[str] = field(default_factory=set)
+    globals_: set[str] = field(default_factory=set)
+    nonspecific: list[str] = field(default_factory=list)
+    electrode: list[str] = field(default_factory=list)
+    parameters: dict[str, float] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
+    states: dict[str, float] = field(default_factory=dict)
+    assigned: dict[str, float] = field(default_factory=dict)
+    arrays: dict[str, int] = field(default_factory=dict)
+    defines: dict[str, float] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
