@@ -96,11 +96,11 @@ def _named(name: str, own: dict[str, str]) -> Unit:
         if _PRIMITIVE.fullmatch(units[name]):
             return 1.0, tuple(int(i == "abcdefghij".index(units[name][1])) for i in range(10))
         return _evaluate(units[name], own)
+    if name.endswith("s") and name[:-1] in (own | units):
+        return _named(name[:-1], own)
     for prefix in sorted(prefixes, key=len, reverse=True):
         if name.startswith(prefix) and (name in prefixes or len(name) > len(prefix)):
             rest = name[len(prefix) :]
             value, dimension = _named(rest, own) if rest else (1.0, _NONE)
             return prefixes[prefix] * value, dimension
-    if name.endswith("s") and len(name) > 1:
-        return _named(name[:-1], own)
     raise UnknownUnit(f"no unit ({name}) is known")

@@ -1,0 +1,170 @@
+"""How does a .mod file become a Mechanism?
+
+NMODL: Hines and Carnevale 2000, Neural Computation 12:995.  The file is parsed here and not by NEURON's own compiler,
+whose Python interface keeps no line numbers; what the statements mean follows nocmodl, which compiles for NEURON.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcfit.biophys.codegen.algebra import assigned_in, names_in, read_before_set, renamed
+from hpcfit.biophys.codegen.ir import Assign, Current, Expression, Ion, Mechanism, Name, Number, Statement
+from hpcfit.biophys.codegen.optimise import folded, needed, propagated
+from hpcfit.biophys.engines.nmodl.conductance import conductances
+from hpcfit.biophys.engines.nmodl.parser import parse
+from hpcfit.biophys.engines.nmodl.solve import solved
+from hpcfit.biophys.engines.nmodl.syntax import File, Solve
+from hpcfit.biophys.engines.nmodl.tokens import refuse
+from hpcfit.biophys.engines.nmodl.translate import SPECIAL, Translator
+
+Statements = tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What NEURON calls of a mechanism: nrn_init, nrn_cur, nrn_state."""
+
+    initial: Statements
+    current: Statements
+    advance: Statements
+
+    def all(self) -> tuple[Statements, ...]:
+        return self.initial, self.current, self.advance
+
+
+def read_mechanism(path: Path) -> Mechanism:
+    """The mechanism that a .mod file describes, its calls inlined and its equations solved.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    MechanismError
+        At what is no NMODL or is not translated: file, line, what it is and what to do.
+    """
+    path = Path(path)
+    file = parse(path)
+    to = Translator(file, path)
+    names = _ion_names(file, path)
+    current_names = _current_names(file)
+    entries = _entries(file, to, bool(current_names))
+    current, slopes = conductances(entries.current, current_names, to.fresh)
+    entries = Entries(entries.initial, current, entries.advance)
+    entries = _trimmed(entries, file, names, slopes)
+    return _mechanism(file, entries, names, slopes, path)
+
+
+def _ion_names(file: File, path: Path) -> set[str]:
+    """All ion variables that the mechanism uses."""
+    found: set[str] = set()
+    for ion in file.ions:
+        known = {f"e{ion.name}", f"i{ion.name}", f"{ion.name}i", f"{ion.name}o"}
+        used = {*ion.reads, *ion.writes}
+        if used - known:
+            what = ", ".join(sorted(used - known))
+            refuse(path, ion.line, f"USEION {ion.name} has no {what}; it has {', '.join(sorted(known))}")
+        found |= used
+    return found
+
+
+def _current_names(file: File) -> dict[str, str | None]:
+    """Each membrane current and its ion."""
+    names: dict[str, str | None] = {f"i{ion.name}": ion.name for ion in file.ions if f"i{ion.name}" in ion.writes}
+    return names | dict.fromkeys([*file.nonspecific, *file.electrode])
+
+
+# -- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _entries(file: File, to: Translator, has_current: bool) -> Entries:
+    def solve(node: Solve) -> Statements:
+        if node.block not in file.blocks:
+            refuse(to.path, node.line, f"SOLVE {node.block}: there is no such block; mend its name")
+        return solved(node, file.blocks[node.block], to)
+
+    to.solver = solve
+    starts = tuple(Assign(s, _start(s, file)) for s in file.states if s not in _written(file))
+    initial = (*starts, *to.body(file.blocks["INITIAL"].body)) if "INITIAL" in file.blocks else starts
+    nodes = file.blocks["BREAKPOINT"].body if "BREAKPOINT" in file.blocks else ()
+    advance = tuple(s for node in nodes if isinstance(node, Solve) for s in solve(node))
+    to.solver = None
+    current = to.body(node for node in nodes if not isinstance(node, Solve))
+    if not has_current:
+        # NEURON carries the rest of BREAKPOINT out after SOLVE where there is no current to compute.
+        advance, current = (*advance, *current), ()
+    return Entries(*(_own_names(entry, to) for entry in (initial, current, advance)))
+
+
+def _written(file: File) -> set[str]:
+    return {name for ion in file.ions for name in (*ion.reads, *ion.writes)}
+
+
+def _start(state: str, file: File) -> Expression:
+    """<state>0, which may be a PARAMETER, else START's number."""
+    return Name(f"{state}0") if f"{state}0" in file.parameters else Number(file.states[state])
+
+
+def _own_names(entry: Statements, to: Translator) -> Statements:
+    """Derivatives get proper names; v, if assigned, becomes a copy: NEURON forgets such a change after the entry."""
+    targets = assigned_in(entry)
+    names = {name: to.fresh(f"rate_{name[:-1]}") for name in targets if name.endswith("'")}
+    if "v" in targets:
+        copy = to.fresh("v_copy")
+        return (Assign(copy, Name("v")), *renamed(entry, names | {"v": copy}))
+    return renamed(entry, names)
+
+
+def _trimmed(entries: Entries, file: File, ion_names: set[str], slopes: dict[str, Expression | None]) -> Entries:
+    """The entries without what nobody needs: variables that only a recording of them would read."""
+    lasting = {*file.states, *file.assigned, *file.parameters}
+    outputs = {*file.states, *(w for ion in file.ions for w in ion.writes), *slopes}
+    extra = {n for e in slopes.values() if e is not None for n in names_in(e)}
+    while True:
+        before = entries
+        read = set().union(*(read_before_set(e) for e in entries.all())) & lasting
+        keep = outputs | read
+        trimmed = []
+        for place, entry in enumerate(entries.all()):
+            local = assigned_in(entry) - lasting - ion_names - outputs
+            wanted = keep | extra if place == 1 else keep
+            trimmed.append(needed(propagated(folded(entry), local - extra), wanted))
+        entries = Entries(*trimmed)
+        if entries == before:
+            return entries
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+
+
+def _mechanism(
+    file: File, entries: Entries, ion_names: set[str], slopes: dict[str, Expression | None], path: Path
+) -> Mechanism:
+    written = set().union(*(assigned_in(e) for e in entries.all()))
+    read = set().union(*(read_before_set(e) for e in entries.all()))
+    foreign = ion_names | set(SPECIAL)
+    own = {n: v for n, v in file.parameters.items() if n not in foreign and n not in file.states}
+    # A variable that nobody assigns is one that a user may set, and zero until then.
+    unset = {n: 0.0 for n in file.assigned if n in read - written - foreign}
+    per_instance = {n for n in {**own, **unset} if n in file.ranges or n in written}
+    assigned = {n for n in file.assigned if n in read & written} | (set(own) & written)
+    states = tuple(s for s in file.states if s not in ion_names)
+    plain = {n: v for n, v in {**own, **unset}.items() if n not in per_instance}
+    settable = [n for n in plain if n in own or n in file.globals_]
+    starts = {s: own.get(f"{s}0", file.states[s]) for s in states}
+    ion_of = _current_names(file)
+    return Mechanism(
+        name=file.name,
+        kind=file.kind,  # type: ignore[arg-type]
+        parameters={n: v for n, v in {**own, **unset}.items() if n in per_instance},
+        constants={**file.constants, **plain},
+        globals_=tuple(sorted(settable)),
+        states=states,
+        assigned=tuple(sorted(assigned)),
+        ions=tuple(Ion(i.name, i.reads, i.writes, i.valence) for i in file.ions),
+        currents=tuple(Current(n, ion_of[n], slopes[n], n in file.electrode) for n in ion_of),
+        initial=entries.initial,
+        current=entries.current,
+        advance=entries.advance,
+        state_initials=starts,
+        source=str(path),
+    )

@@ -1,0 +1,235 @@
+"""How do the statements of one entry (INITIAL, BREAKPOINT, a solved block) become the intermediate form?
+
+PROCEDUREs and FUNCTIONs are inlined wherever they are called, and each LOCAL gets a name of its own.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpcfit.biophys.codegen.algebra import ZERO, assigned_in, depends_on, names_in
+from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement, Unary
+from hpcfit.biophys.engines.nmodl.syntax import (
+    Block,
+    Branch,
+    Compartment,
+    Conserve,
+    File,
+    Invoke,
+    Local,
+    Node,
+    Reaction,
+    Refused,
+    Set,
+    Solve,
+)
+from hpcfit.biophys.engines.nmodl.tokens import refuse
+
+# Names by which mechanisms call the mathematical library, and the ones used here.
+_LIBRARY = {n: n for n in "exp log log10 sqrt fabs sin cos tan asin acos atan sinh cosh tanh floor ceil pow".split()}
+_LIBRARY |= {"abs": "fabs", "atan2": "atan2", "fmod": "fmod", "erf": "erf"}
+_SILENT = {"printf", "fprintf", "at_time", "prterr"}
+"""Calls without effect on a simulation with a fixed step."""
+SPECIAL = ("v", "dt", "t", "celsius", "area", "diam")
+Scope = dict[str, str]
+_NO_SCOPE: Scope = {}
+
+
+@dataclass
+class Kinetics:
+    """What a KINETIC block says besides its fluxes."""
+
+    volumes: dict[str, Expression] = field(default_factory=dict)
+    conserved: list[tuple[tuple[tuple[int, str], ...], Expression]] = field(default_factory=list)
+
+
+class Translator:
+    """Translates entries of one file; remembers the names it has given, so that none is given twice."""
+
+    def __init__(self, file: File, path: Path) -> None:
+        self.file, self.path = file, path
+        self.known = {*file.parameters, *file.constants, *file.states, *file.assigned, *SPECIAL}
+        self.known |= {n for ion in file.ions for n in (*ion.reads, *ion.writes)}
+        self.known |= {*file.nonspecific, *file.electrode}
+        self.taken = {*self.known, *(ion.name for ion in file.ions), *_LIBRARY}
+        self.calls: list[str] = []
+        self.line = 1
+        self.nonlinear: set[str] = set()
+        """States in whose equations a function of the state is called."""
+        self.kinetics = Kinetics()
+        self.solver: Callable[[Solve], tuple[Statement, ...]] | None = None
+        """What a SOLVE in the entry becomes; None where it may not stand."""
+
+    def refuse(self, what: str) -> None:
+        refuse(self.path, self.line, what)
+
+    def fresh(self, name: str) -> str:
+        """A name that nothing else has."""
+        number, chosen = 0, name
+        while chosen in self.taken:
+            number += 1
+            chosen = f"{name}_{number}"
+        self.taken.add(chosen)
+        return chosen
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    def body(self, nodes: Iterable[Node], scope: Scope = _NO_SCOPE) -> tuple[Statement, ...]:
+        """The statements of a block; `scope` maps names as written to names as given."""
+        scope, out = dict(scope), []
+        for node in nodes:
+            self.line = node.line
+            self._statement(node, scope, out)
+        return tuple(out)
+
+    def _statement(self, node: Node, scope: Scope, out: list[Statement]) -> None:
+        match node:
+            case Set(_, target, value):
+                self._set(target, value, scope, out)
+            case Local(_, names):
+                scope.update({name: self.fresh(name) for name in names})
+            case Branch(_, Call("always"), then):
+                out.extend(self.body(then, scope))
+            case Branch(_, test, then, otherwise):
+                condition = self.expression(test, scope, out)
+                out.append(If(condition, self.body(then, scope), self.body(otherwise, scope)))
+            case Invoke(_, call):
+                self._invoke(call, scope, out)
+            case Refused(_, what):
+                self.refuse(what)
+            case Solve() if self.solver:
+                out.extend(self.solver(node))
+            case Solve():
+                self.refuse("SOLVE inside a branch or a procedure is not translated; write it straight into BREAKPOINT")
+            case Reaction():
+                self._reaction(node, scope, out)
+            case Compartment(_, volume, species):
+                given = self.expression(volume, scope, out)
+                self.kinetics.volumes.update(dict.fromkeys(species, given))
+            case Conserve(_, terms, total):
+                self.kinetics.conserved.append((terms, self.expression(total, scope, out)))
+
+    def _set(self, target: str, value: Expression, scope: Scope, out: list[Statement]) -> None:
+        before = len(out)
+        translated = self.expression(value, scope, out)
+        if target.endswith("'"):
+            state = target[:-1]
+            if state not in self.file.states:
+                self.refuse(f"{target} is assigned, but {state} is no STATE; declare it")
+            touched = depends_on(out[before:], [state])
+            if touched & names_in(translated) - {state}:
+                self.nonlinear.add(state)
+            out.append(Assign(target, translated))
+            return
+        name = self._name(target, scope)
+        if name in SPECIAL and name != "v":
+            self.refuse(f"{name} is assigned, but it is not the mechanism's; use a variable of its own")
+        if name in self.file.constants:
+            self.refuse(f"{name} is assigned, but it is a constant; make it ASSIGNED")
+        out.append(Assign(name, translated))
+
+    def _name(self, name: str, scope: Scope) -> str:
+        if name in scope:
+            return scope[name]
+        if name in self.known or name.endswith("'"):
+            return name
+        if name in self.file.defines:
+            return name
+        self.refuse(f"{name} is not declared; declare it in ASSIGNED, PARAMETER or LOCAL")
+        raise AssertionError
+
+    def _invoke(self, call: Call, scope: Scope, out: list[Statement]) -> None:
+        if call.function in self.file.blocks:
+            self._inline(call, scope, out)
+        elif call.function not in _SILENT:
+            self.refuse(self._unknown(call.function))
+
+    def _unknown(self, function: str) -> str:
+        if function in ("net_send", "net_event", "net_move", "state_discontinuity"):
+            return f"{function} needs events, which are not simulated here; remove it"
+        return f"function {function} is not known here; define it as a FUNCTION or PROCEDURE in this file"
+
+    # -- expressions --------------------------------------------------------------------------------------------------
+
+    def expression(self, e: Expression, scope: Scope, out: list[Statement]) -> Expression:
+        """The expression with names resolved; what its calls compute is put before it, into `out`."""
+        match e:
+            case Name(name):
+                given = self._name(name, scope)
+                return Number(self.file.defines[given]) if given in self.file.defines else Name(given)
+            case Unary(operator, operand):
+                return Unary(operator, self.expression(operand, scope, out))
+            case Binary(operator, left, right):
+                return Binary(operator, self.expression(left, scope, out), self.expression(right, scope, out))
+            case Call("[]"):
+                self.refuse("an array is not translated; write its elements as scalars")
+            case Call(function, arguments):
+                if function in self.file.blocks:
+                    return self._inline(e, scope, out)
+                if function not in _LIBRARY:
+                    self.refuse(self._unknown(function))
+                given_arguments = tuple(self.expression(a, scope, out) for a in arguments)
+                if function == "pow" and len(given_arguments) == 2:
+                    return Binary("^", *given_arguments)
+                return Call(_LIBRARY[function], given_arguments)
+        return e
+
+    def _inline(self, call: Call, scope: Scope, out: list[Statement]) -> Expression:
+        block, line = self.file.blocks[call.function], self.line
+        if block.name in self.calls:
+            self.refuse(f"{block.name} calls itself, which is not translated; write it as a formula")
+        if len(call.arguments) != len(block.arguments):
+            self.refuse(f"{block.name} takes {len(block.arguments)} arguments, not {len(call.arguments)}; mend the call")
+        inner: Scope = {}
+        for name, argument in zip(block.arguments, call.arguments, strict=True):
+            inner[name] = self.fresh(name)
+            out.append(Assign(inner[name], self.expression(argument, scope, out)))
+        if block.kind == "FUNCTION":
+            inner[block.name] = self.fresh(block.name + "_value")
+            out.append(Assign(inner[block.name], ZERO))
+        self.calls.append(block.name)
+        out.extend(self.body(block.body, inner))
+        self.calls.pop()
+        self.line = line
+        return Name(inner[block.name]) if block.kind == "FUNCTION" else ZERO
+
+    # -- reactions ----------------------------------------------------------------------------------------------------
+
+    def _reaction(self, node: Reaction, scope: Scope, out: list[Statement]) -> None:
+        """Add a reaction's fluxes to the derivatives of its species; f_flux and b_flux stay readable after it."""
+        rates = [self.expression(rate, scope, out) for rate in node.rates]
+        forward, backward = (scope.setdefault(n, self.fresh(n)) for n in ("f_flux", "b_flux"))
+        into = node.arrow == "<<"
+        out.append(Assign(forward, ZERO if into else self._product(rates[0], node.left, scope)))
+        if node.arrow == "<->":
+            out.append(Assign(backward, self._product(rates[1], node.right, scope)))
+        else:
+            out.append(Assign(backward, rates[0] if into else ZERO))
+        net = Binary("-", Name(forward), Name(backward))
+        for terms, sign in ((node.left, "-"), (node.right, "+")):
+            for count, species in terms:
+                if species in self.file.states:
+                    flux = net if count == 1 else Binary("*", Number(float(count)), net)
+                    out.append(Assign(species + "'", Binary(sign, Name(species + "'"), flux)))  # type: ignore[arg-type]
+
+    def _product(self, rate: Expression, terms: tuple[tuple[int, str], ...], scope: Scope) -> Expression:
+        for count, species in terms:
+            for _ in range(count):
+                rate = Binary("*", rate, Name(self._name(species, scope)))
+        return rate
+
+    # -- entries ------------------------------------------------------------------------------------------------------
+
+    def solved(self, block: Block) -> tuple[Statement, ...]:
+        """The statements of a DERIVATIVE, KINETIC or PROCEDURE block, derivatives assigned as `m'`."""
+        self.line, self.nonlinear, self.kinetics = block.line, set(), Kinetics()
+        if block.kind != "KINETIC":
+            return self.body(block.body)
+        # Fluxes are added up from zero, once it is known which species have any.
+        scope: Scope = {n: self.fresh(n) for n in ("f_flux", "b_flux")}
+        inner = self.body(block.body, scope)
+        rates = sorted(n for n in assigned_in(inner) if n.endswith("'"))
+        zeros = [Assign(rate, ZERO) for rate in rates]
+        volumes = self.kinetics.volumes
+        shares = [Assign(r, Binary("/", Name(r), volumes[r[:-1]])) for r in rates if r[:-1] in volumes]
+        return (*zeros, *inner, *shares)
