@@ -63,14 +63,15 @@ def _extra() -> Finding:
 
 
 def _compiler() -> Finding:
-    missing = [name for name in ("c++", "make") if shutil.which(name) is None]
-    program = shutil.which("nrnivmodl", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if program is None:
+    path = os.environ.get("PATH", "")
+    missing = [name for name in ("c++", "make") if shutil.which(name, path=path) is None]
+    cures = ["install g++ and make"] if missing else []
+    if shutil.which("nrnivmodl", path=os.pathsep.join([str(Path(sys.executable).parent), path])) is None:
         missing.append("nrnivmodl")
+        cures.append("pip install neuron")
     if missing:
-        return Finding(
-            False, f"not found: {', '.join(missing)}", ".mod files cannot be compiled; install g++, make, neuron"
-        )
+        cure = f".mod files cannot be compiled; {', '.join(cures)}"
+        return Finding(False, f"not found: {', '.join(missing)}", cure)
     return Finding(True, f"C++ compiler {shutil.which('c++')}, make, nrnivmodl")
 
 
@@ -81,7 +82,9 @@ def _cores() -> Finding:
 
 
 def _cache() -> Finding:
-    folder = Path(os.environ.get("HPCFIT_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # As biophys/engines/mod_files.py has it, which nothing above the biophys room may import.
+    chosen = os.environ.get("HPCFIT_CACHE")
+    folder = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpcfit")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):

@@ -82,9 +82,9 @@ def _check_points(path: Path) -> None:
 
 def _one_line(message: str, path: Path) -> str:
     """MorphIO's message, which spreads over lines in colours, in ours: file, line: what."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", message).replace("non-existant", "non-existent")
-    places = re.findall(rf"{re.escape(str(path))}:(\d+):error", plain)
+    plain = re.sub(r"\x1b\[[0-9;]*m|, consider using .*", "", message).replace("non-existant", "non-existent")
+    places = re.findall(rf"{re.escape(str(path))}:(\d+):error| at line: (\d+)", plain)
     lines = [line.strip(" :") for line in plain.splitlines() if line.strip()]
     said = ": ".join(dict.fromkeys(line for line in lines if not line.endswith(":error")))
-    where = f", line{'s' * (len(places) > 1)} {', '.join(places)}" if places else ""
+    where = f", line{'s' * (len(places) > 1)} {', '.join(a or b for a, b in places)}" if places else ""
     return f"{path}{where}: {said}"

@@ -32,7 +32,8 @@ def check_names(fit: "FitSettings") -> None:
             _known(f"targets.{name}.statistics.{site}", site, sites)
         if target.rheobase_range is not None and fit.rheobase is None:
             raise ValueError(
-                f"targets.{name}.rheobase_range is given, but there is no [rheobase]; add one with value_nA or recordings"
+                f"targets.{name}.rheobase_range is given, but there is no [rheobase]; "
+                "add one with value_nA or recordings"
             )
     for index, score in enumerate(fit.scores):
         _known(f"scores[{index}].site", score.site, sites)

@@ -20,7 +20,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+_FUNCTIONS: dict[str, np.ufunc] = {
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
@@ -47,10 +47,12 @@ def evaluate(text: str, variables: Mapping[str, Any]) -> Any:
     """
     try:
         tree = ast.parse(text, mode="eval")
+        with np.errstate(all="ignore"):
+            return _value(tree.body, variables, text)
     except SyntaxError:
         raise ValueError(f"{text!r} is not an expression; accepted: {_ACCEPTED}") from None
-    with np.errstate(all="ignore"):
-        return _value(tree.body, variables, text)
+    except (OverflowError, RecursionError, MemoryError):
+        raise ValueError(f"{text[:60]!r} has too large a number, or is nested too deeply; simplify it") from None
 
 
 def _value(node: ast.expr, variables: Mapping[str, Any], text: str) -> Any:
@@ -59,9 +61,9 @@ def _value(node: ast.expr, variables: Mapping[str, Any], text: str) -> Any:
 
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            return number
+            return np.float64(number)  # whose division by 0 is inf, and whose powers end
         case ast.Name(id=name) if name in variables:
-            return variables[name]
+            return np.asarray(variables[name], dtype=float)[()]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -value(operand)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -69,12 +71,12 @@ def _value(node: ast.expr, variables: Mapping[str, Any], text: str) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _BINARY[type(op)](value(left), value(right))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
-            return _COMPARE[type(op)](value(left), value(right))
+            return 1.0 * _COMPARE[type(op)](value(left), value(right))
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return np.where(value(test), value(body), value(orelse))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
-            try:
-                return _FUNCTIONS[name](*map(value, arguments))
-            except TypeError as error:
-                raise ValueError(f"{text!r}: {name}: {error}") from None
+            function = _FUNCTIONS[name]
+            if len(arguments) != function.nin:  # NumPy would write into an argument too many
+                raise ValueError(f"{text!r}: {name} takes {function.nin} arguments, got {len(arguments)}")
+            return function(*map(value, arguments))
     raise ValueError(f"{text!r} uses {ast.unparse(node)!r}, which is not understood; accepted: {_ACCEPTED}")

@@ -23,7 +23,7 @@ from hpcfit.evolve.course import genetic_algorithm
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.results import write_results
 from hpcfit.population.files import write_text
-from hpcfit.population.ledger import Generation, Ledger
+from hpcfit.population.ledger import Generation, Header, Ledger
 from hpcfit.population.loop import Standing, run_generations
 from hpcfit.report.run_view import RunView, open_run
 from hpcfit.run.processes import Processes
@@ -139,11 +139,10 @@ def run(
         engine = NeuronEngine(factory, executor)
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
-        with run_folder.opened(place, header) as ledger, _terminated_like_interrupted():
-            with _followed(place, ledger, settings.run.generations) as journal:
-                evaluate = Evaluator(problem, engine, executor)
-                journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
-                write_results(place, ledger, problem, engine, base)
+        evaluate = Evaluator(problem, engine, executor)
+        with _terminated_like_interrupted(), _followed(place, header, settings.run.generations) as (ledger, journal):
+            journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
+            write_results(place, ledger, problem, engine, base)
     return open_run(place)
 
 
@@ -186,15 +185,16 @@ def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanism
 
 
 @contextmanager
-def _followed(place: Path, ledger: Ledger, generations: int) -> Iterator[run_folder.StatusWriter]:
-    """status.json says how it ended, results included."""
-    journal = run_folder.StatusWriter(place, ledger, generations)
-    try:
-        yield journal
-    except BaseException as error:
-        journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
-        raise
-    journal.ended("finished", journal.reason)
+def _followed(place: Path, header: Header, generations: int) -> Iterator[tuple[Ledger, run_folder.StatusWriter]]:
+    """The ledger of a run, and the status that says at the end how it went, results included."""
+    with run_folder.opened(place, header) as ledger:
+        journal = run_folder.StatusWriter(place, ledger, generations)
+        try:
+            yield ledger, journal
+        except BaseException as error:
+            journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+            raise
+        journal.ended("finished", journal.reason)
 
 
 def _generations(

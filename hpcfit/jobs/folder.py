@@ -120,7 +120,8 @@ class StatusWriter:
         """One line for each generation of the ledger: a run that was killed may have left one out, or half of one."""
         path, standing, lines = self._folder / "log.txt", Standing(), []
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        whole = {line.split()[1]: line for line in text.splitlines(keepends=True) if line.endswith("\n") and " " in line}
+        there = [line for line in text.splitlines(keepends=True) if line.endswith("\n") and " " in line]
+        whole = {line.split()[1]: line for line in there}
         for generation in ledger:
             standing = standing.after(generation)
             line = f"{log_line(generation, standing.best)}\n"
@@ -172,7 +173,7 @@ def _holds_run(folder: Path) -> bool:
 @contextmanager
 def _sole_writer(folder: Path) -> Iterator[None]:
     try:
-        file = open(folder / "lock", "w")  # noqa: SIM115
+        file = open(folder / "lock", "a")  # noqa: SIM115
     except OSError as error:
         raise storage_error(folder / "lock", error) from error
     with file as lock:

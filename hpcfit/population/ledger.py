@@ -159,8 +159,10 @@ class Ledger:
             target.write_bytes(_in_memory(lambda file: _write_base(file, self.header)))
         try:
             with _hdf5(target, "r+") as file:
-                for number, place in sorted(waiting.items()):
-                    with _hdf5(place) as source:
+                # Some are there if an earlier merge took its place but failed to flush the folder.
+                there = {int(name) for name in file["generations"]}
+                for number in sorted(set(waiting) - there):
+                    with _hdf5(waiting[number]) as source:
                         source.copy(_group(number), file["generations"], name=f"{number:06d}")
         except RuntimeError as error:  # what HDF5 makes of a full disk when it closes a file
             raise storage_error(path, OSError(str(error))) from error

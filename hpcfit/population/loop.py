@@ -51,7 +51,7 @@ class Standing:
     def after(self, generation: Generation) -> "Standing":
         """The standing one generation later."""
         scores = generation.arrays["scores"]
-        best = float(np.min(scores, where=np.isfinite(scores), initial=np.inf))
+        best = float(min(scores[np.isfinite(scores)], default=np.inf))
         slowest = max(self.slowest_s, generation.timings_s.get("total", 0.0))
         return Standing(self.generations + 1, self.evaluations + len(scores), min(self.best, best), slowest)
 

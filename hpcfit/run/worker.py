@@ -87,7 +87,7 @@ def main() -> None:
     with Connection(int(sys.argv[1])) as connection:
         try:
             serve(connection)
-        except (BrokenPipeError, ConnectionResetError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             os._exit(1)
 
 

@@ -77,7 +77,7 @@ def says(line: str, *parts: str) -> None:
 
 SETTINGS = {
     "broken": ('name = "tiny"', 'name = "tiny', "./fit.toml: not valid TOML", "line 1"),
-    "broken further down": ("seed = 3", "seed = = 3", "./fit.toml: not valid TOML", "line 50"),
+    "broken further down": ("seed = 3", "seed = = 3", "./fit.toml: not valid TOML", "line 55"),
     "unknown key": ("[[scores]]", "[[score]]", "./fit.toml: unknown key score; did you mean scores?"),
     "unknown key that is needed": (
         "morphology =",
@@ -257,11 +257,6 @@ SETTINGS = {
         "./fit.toml: morphology of type .toml; accepted: .swc, .asc",
     ),
     "folder of mechanisms": ("celsius = 20", 'mechanisms = "none"', "./none: no such folder; cell.mechanisms names"),
-    "folder without mechanisms": (
-        "celsius = 20",
-        'mechanisms = "."',
-        "./: holds no .mod file; leave cell.mechanisms out",
-    ),
     "mechanism": ('"hh"]', '"hhh"]', "./fit.toml: cell.regions.somatic: no mechanism hhh in NEURON", "mend the name"),
     "region without sections": (
         'all = ["pas"]',
@@ -307,6 +302,11 @@ SETTINGS = {
         E_PAS.replace("e_pas", "L"),
         "./fit.toml: parameter L.all: NEURON refuses -65",
         "ch",
+    ),
+    "distribution that is not finite": (
+        'unit = "S/cm2"',
+        'distribution = "value * log(50 - distance)"',
+        "./fit.toml: parameter g_pas.all: distribution = 'value * log(50 - distance)' is not finite at distance =",
     ),
     "unit": ('"S/cm2"', '"mS/cm2"', "./fit.toml: parameter g_pas.all: unit = 'mS/cm2', but g_pas is in 'S/cm2'; give"),
     "site in a region without sections": (
@@ -361,7 +361,8 @@ MORPHOLOGIES = {
     "unknown parent": (" 1 2\n", " 1 77\n", "./cell.swc, line 3:", "parent ID: 77"),
     "its own parent": (" 1 2\n", " 1 3\n", "./cell.swc, line 3:"),
     "radius": ("208 0 0 1", "208 0 0 0", "./cell.swc, line 4: radius 0; it must be above 0"),
-    "type": ("4 3 208", "4 17 208", "./cell.swc, line 4: type 17; NEURON takes 1 (soma)"),
+    "type": (" 3 ", " 17 ", "./cell.swc, line 2: type 17; NEURON takes 1 (soma)"),
+    "type that changes on the way": ("4 3 208", "4 4 208", "./cell.swc, line 3: Section type changed without"),
     "two somata": ("2 3 8 0 0 1 1", "2 1 8 0 0 1 -1", "./cell.swc, lines 1, 2: Multiple somata"),
     "no soma": (SWC, "1 3 0 0 0 8 -1\n2 3 8 0 0 1 1\n", "./cell.swc: has no soma; a cell needs one"),
     "empty": (SWC, "", "./cell.swc: has no soma; a cell needs one"),
@@ -408,6 +409,11 @@ def test_mod(old, new, parts, tiny, leak, refused):
     file = leak / "leak.mod"
     file.write_text(file.read_text().replace(old, new))
     says(refused("fit", tiny(MECHANISMS)), *parts)
+
+
+def test_folder_without_mod(tiny, refused, tmp_path):
+    (tmp_path / "mechanisms").mkdir()
+    says(refused("fit", tiny(MECHANISMS)), "./mechanisms: holds no .mod file; leave cell.mechanisms out if")
 
 
 def test_empty_mod(tiny, leak, refused):
@@ -576,7 +582,7 @@ def test_a_disk_that_fills_in_the_middle(tiny, hpcfit, disk, tmp_path):
     assert last.startswith(f"hpcfit: {run}/") and "no space left on the device; free some and give the same" in last
     kept = Ledger.open(run)
     assert 1 <= len(kept) < 12 and len(generations) in (len(kept), len(kept) - 1)
-    assert "stopped" in hpcfit("status", run).out
+    assert f"generations:  {len(kept)} of 12" in hpcfit("status", run).out
     disk("size=4m")
     assert hpcfit("fit", file, "--run", run).code == 0
     assert same_numbers(Ledger.open(tmp_path / "whole"), Ledger.open(run)) == []

@@ -31,8 +31,9 @@ FACTORIES = {
 def importable() -> Iterator[None]:
     """Worker processes find services.py, and the package from wherever this test run has it."""
     with pytest.MonkeyPatch.context() as patch:
-        paths = [str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        paths = [HERE, HERE.parents[1], *given]
+        patch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(path) for path in paths))
         yield
 
 

@@ -45,8 +45,8 @@ class Bench:
     def leave(self, code):
         os._exit(code)
 
-    def exhausted(self):
-        os.write(2, b"first line\nout of patience\n")
+    def exhausted(self, megabytes=0):
+        os.write(2, b"x" * (megabytes * 1_000_000) + b"\nout of patience\n")
         os._exit(1)
 
     def crash(self):

@@ -1,6 +1,7 @@
 """Does a worker process that overruns, dies or babbles harm anything but its own task, or outlive its parent?"""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import pytest
 import services
 
 from hpcfit.errors import EngineError
-from hpcfit.population.executor import Fate, Task
+from hpcfit.population.executor import Fate
 from hpcfit.run.processes import Processes
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc and tells a child of its parent's death")
+LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux has /proc and tells a child of its parent's death"
+)
 
 
 def children() -> set[int]:
@@ -151,7 +154,8 @@ def test_killed_while_idle(processes, task, workers):
     assert not children() & mine
 
 
-def test_a_process_that_closes_its_connection_but_stays(processes, task):
+def test_a_process_that_closes_its_connection_but_stays(processes, task, monkeypatch):
+    monkeypatch.setattr("hpcfit.run.processes._EXIT_S", 0.3)
     outcomes = processes(1).map([task("close_connection"), task("double", 1)])
     assert fates(outcomes) == [Fate.DIED, Fate.DONE]
     assert outcomes[0].reason == "its process closed its connection and went on"
@@ -194,16 +198,18 @@ def test_killed_whenever_it_builds_its_service(processes, task, workers):
 
 def test_a_service_that_cannot_be_built_is_noticed_though_others_work(processes, task):
     start = time.monotonic()
-    work = [task("sleep", 0.05)] * 400
+    work = [task("sleep", 0.05)] * 1000
     with pytest.raises(EngineError, match="killed by SIGKILL"):
         processes(2).map([*work[:5], task("double", 1, service="fatal"), *work])
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 15
 
 
 def test_false_starts_of_different_tasks_do_not_add_up(processes, task, tmp_path):
-    once = {f"once_{i}": partial(services.fatal_once, tmp_path / f"{i}") for i in range(6)}
-    outcomes = processes(1, **once).map([task("double", i, service=name) for i, name in enumerate(once)])
-    assert [outcome.value for outcome in outcomes] == [0, 2, 4, 6, 8, 10]
+    once = {f"once_{i}": partial(services.fatal_once, tmp_path / f"{i}") for i in range(10)}
+    executor, tasks = processes(1, **once), [task("double", i, service=name) for i, name in enumerate(once)]
+    together = executor.map(tasks[:5])
+    one_by_one = [executor.map([each])[0] for each in tasks[5:]]
+    assert [outcome.value for outcome in together + one_by_one] == [2 * i for i in range(10)]
 
 
 def test_a_factory_that_workers_cannot_import(task, monkeypatch):
@@ -219,7 +225,7 @@ def test_no_process_can_be_started(task, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with (
         Processes({"bench": services.Bench}, 1) as executor,
-        pytest.raises(EngineError, match="a worker process cannot be started: .*No such file"),
+        pytest.raises(EngineError, match=r"a worker process cannot be started: .*No such file"),
     ):
         executor.map([task("double", 1)])
 
@@ -240,17 +246,9 @@ def test_noise_reaches_neither_terminal_nor_disk(processes, task, capfd):
 
 
 def test_the_last_words_after_much_noise(processes, task):
-    babble = "import os; os.write(2, b'x' * 50_000_000 + b'\\n' + b'the end\\n'); os._exit(4)"
-    with Processes({"python": partial(dict, run=exec)}, 1) as executor:
-        (outcome,) = executor.map([Task("python", "get", ("run",))])
-        assert outcome.fate == Fate.DONE
-    outcome = processes(1, code=partial(eval, "__import__('code').InteractiveInterpreter()")).map(
-        [task("runsource", babble, "babble", "exec", service="code")]
-    )[0]
-    assert outcome.reason in (
-        "its process ended with exit code 4; it last said: the end",
-        "its process ended with exit code 4",  # the log was shortened in this very moment
-    )
+    (outcome,) = processes(1).map([task("exhausted", 50)])
+    # The log may be shortened in the very moment between the words and the end.
+    assert re.fullmatch(r"its process ended with exit code 1(; it last said: out of patience)?", outcome.reason)
 
 
 @LINUX
@@ -317,9 +315,12 @@ from hpcfit.run.processes import Processes
 executor = Processes({"bench": Bench}, 2)
 print([outcome.value for outcome in executor.map([Task("bench", "double", (i,)) for i in range(4)])], flush=True)
 """
-AT_WORK = SCRIPT + """
+AT_WORK = (
+    SCRIPT
+    + """
 executor.map([Task("bench", "report_pid", (Path(sys.argv[1]) / name, 60)) for name in ("one", "two")])
 """
+)
 
 
 @pytest.mark.parametrize("way", ["script", "stdin", "argument"])

@@ -124,8 +124,8 @@ class NeuronCell:
             self.h.nrn_load_dll(str(library))
         except RuntimeError as error:
             raise MechanismError(
-                f"{self.cell.settings.mechanisms}: NEURON cannot load these mechanisms ({_reason(error)}); a mechanism must "
-                "not have a name that NEURON or another one has"
+                f"{self.cell.settings.mechanisms}: NEURON cannot load these mechanisms ({_reason(error)}); "
+                "a mechanism must not have a name that NEURON or another one has"
             ) from None
 
     def _import_morphology(self) -> Any:
@@ -202,7 +202,7 @@ class NeuronCell:
                 "mend its regions"
             )
         if name in PER_SECTION:
-            return lambda value: [setattr(section, name, value) for section in sections] and None
+            return lambda value: _set(sections, name, value)
         segments = [segment for section in sections for segment in section]
         missing = next((segment for segment in segments if not hasattr(segment, name)), None)
         if missing is not None:
@@ -255,8 +255,22 @@ class NeuronCell:
                     self.h.finitialize(self.v_init_mV)
                 except (RuntimeError, ValueError) as error:
                     raise ConfigError(
-                        f"parameter {parameter.name}: NEURON refuses {value:g} ({_reason(error)}); change value or bounds"
+                        f"parameter {parameter.name}: NEURON refuses {value:g} ({_reason(error)}); "
+                        "change its value or bounds"
                     ) from None
+                self._check_distribution(parameter)
+
+    def _check_distribution(self, parameter: ParameterSettings) -> None:
+        if parameter.distribution == "uniform":
+            return
+        for section in (section for region in parameter.regions for section in self.sections(region)):
+            for segment in section:
+                if not np.isfinite(getattr(segment, parameter.variable)):
+                    distance = self.h.distance(1, segment.x, sec=section)
+                    raise ConfigError(
+                        f"parameter {parameter.name}: distribution = {parameter.distribution!r} is not finite at "
+                        f"distance = {distance:.1f}; mend it"
+                    )
 
     def _unit(self, parameter: ParameterSettings) -> str:
         known = {"celsius": "degC", "v_init": "mV"}
@@ -306,6 +320,11 @@ class NeuronCell:
             parent = section.parentseg()
             section = parent.sec if parent is not None else None
         return path
+
+
+def _set(sections: list[Any], name: str, value: float) -> None:
+    for section in sections:
+        setattr(section, name, value)
 
 
 def _assign(references: list[Any], values: np.ndarray) -> None:
