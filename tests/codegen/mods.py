@@ -62,6 +62,19 @@ DERIVATIVE eqs { LOCAL a
     yy' = a*(xx - yy) - yy/7
 }
 """
+LINEAR = """
+NEURON { SUFFIX tsys NONSPECIFIC_CURRENT i RANGE i }
+STATE { open shut dull }
+ASSIGNED { v i a }
+INITIAL { a = exp(v/40) SOLVE start }
+BREAKPOINT { SOLVE scheme METHOD sparse  i = 1e-4*open*(v + 65) }
+LINEAR start {
+    ~ open + shut + dull = 1
+    ~ a*shut - 2*open = 0
+    ~ shut*0.1 - dull = 0
+}
+KINETIC scheme { a = exp(v/40)  ~ shut <-> open (a, 2)  ~ shut <-> dull (0.1, 1) }
+"""
 EULER = """
 NEURON { SUFFIX teul RANGE tau }
 PARAMETER { tau = 3 }
@@ -163,6 +176,7 @@ GOOD = {
     "tbuf": BUFFER,
     "timp": IMPLICIT,
     "tlin": LINEAR_IMPLICIT,
+    "tsys": LINEAR,
     "teul": EULER,
     "tghk": GHK,
     "TElec": ELECTRODE,
@@ -204,7 +218,7 @@ REFUSED = [
     ("rate", "f(m)\n}\nFUNCTION f(x) { f = f(x)", 13, "calls itself"),
     ("more", "NET_RECEIVE(w) { m = m + w }", 12, "NET_RECEIVE"),
     ("more", "DISCRETE d { m = 1 }", 12, "DISCRETE"),
-    ("more", "LINEAR l { ~ m = 1 }", 12, "LINEAR"),
+    ("more", "NONLINEAR l { ~ m*m = 1 }", 12, "NONLINEAR"),
     ("more", "FUNCTION_TABLE t(x)", 12, "FUNCTION_TABLE"),
     ("more", "BEFORE STEP { m = 1 }", 12, "BEFORE"),
     ("more", "CONSTRUCTOR { m = 1 }", 12, "CONSTRUCTOR"),

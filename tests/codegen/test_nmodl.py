@@ -99,7 +99,7 @@ def test_constants_are_those_of_neuron(folder):
     assert [ghk.constants[n] for n in "FR"] == pytest.approx([answer["F"], answer["R"]], rel=1e-15)
 
 
-@pytest.mark.parametrize(("place", "text", "line", "says"), mods.REFUSED, ids=[f"{p}-{s}" for p, _, _, s in mods.REFUSED])
+@pytest.mark.parametrize(("place", "text", "line", "says"), mods.REFUSED, ids=[str(r[3]) for r in mods.REFUSED])
 def test_what_is_not_translated_is_refused_with_its_line(tmp_path, place, text, line, says):
     file = tmp_path / "bad.mod"
     file.write_text(mods.FRAME.format(**{**mods.PLAIN, place: text}))

@@ -133,8 +133,7 @@ def assignments(statements: Iterable[Statement]) -> Iterator[Assign]:
 
 def read_before_set(statements: Iterable[Statement]) -> set[str]:
     """Variables whose value from before the statements matters."""
-    needed, known = _flow(statements, set())
-    return needed
+    return _flow(statements, set())[0]
 
 
 def _flow(statements: Iterable[Statement], known: set[str]) -> tuple[set[str], set[str]]:

@@ -16,9 +16,9 @@ from hpcfit.errors import EngineError
 from hpcfit.population.files import make_folder, storage_error
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("lanes.hpp", "block.hpp", "harness.hpp")
+HEADERS = ("lanes.hpp", "gates.hpp", "block.hpp", "harness.hpp")
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-freciprocal-math", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
 
 
 def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:

@@ -19,7 +19,7 @@ from hpcfit.biophys.codegen.ir import Assign, If, Mechanism, Statement
 SEGMENTS = 32
 DEGREE = 5
 TOLERANCE = 2e-6
-_RANGES = tuple((low, low + 32.0 * width) for width in (6.0, 6.25, 6.5) for low in np.arange(-130.0, -119.0, 0.5))
+_RANGES = tuple((-130.0 + 0.5 * k, -130.0 + 0.5 * k + 32 * width) for width in (6.0, 6.25, 6.5) for k in range(22))
 """Ranges to try, mV: one of them has a boundary at the voltage where a mechanism branches."""
 
 
@@ -43,6 +43,18 @@ class Range:
         return (self.high_mV - self.low_mV) / SEGMENTS
 
 
+@dataclass(frozen=True)
+class Gates:
+    """The tables of a kernel: (mechanism, state) -> table, all over one range."""
+
+    where: Range
+    tables: Mapping[tuple[str, str], GateTable]
+
+    def has(self, mechanism: Mechanism) -> bool:
+        """Are all states of that mechanism in tables?"""
+        return bool(mechanism.states) and (mechanism.name, mechanism.states[0]) in self.tables
+
+
 def voltage_gates(mechanism: Mechanism, values: Mapping[str, float]) -> bool:
     """Do all its states depend on nothing but voltage and themselves, each affinely?
 
@@ -59,10 +71,8 @@ def voltage_gates(mechanism: Mechanism, values: Mapping[str, float]) -> bool:
     return all(_is_own_affine(mechanism, state, values, v) for state in mechanism.states)
 
 
-def fit_gates(
-    mechanisms: Sequence[Mechanism], values: Mapping[str, Mapping[str, float]]
-) -> tuple[Range, dict[tuple[str, str], GateTable]]:
-    """Tables of all states of these mechanisms on the range that suits them best, and that range.
+def fit_gates(mechanisms: Sequence[Mechanism], values: Mapping[str, Mapping[str, float]]) -> Gates:
+    """Tables of all states of these mechanisms on the range that suits them best.
 
     A mechanism of which a state misses the tolerance on it has no table.
     """
@@ -82,7 +92,7 @@ def fit_gates(
         if best[0] == 0 and best[1] < TOLERANCE / 4:
             break
     assert best is not None
-    return best[2], best[3]
+    return Gates(best[2], best[3])
 
 
 def _fit(mechanism: Mechanism, state: str, values: Mapping[str, float], where: Range) -> GateTable:

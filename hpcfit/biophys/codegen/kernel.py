@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hpcfit.biophys.codegen.expression_cpp import expression_cpp, statements_cpp
+from hpcfit.biophys.codegen.gates import DEGREE, SEGMENTS, Gates
 from hpcfit.biophys.codegen.ir import Current, Mechanism
 from hpcfit.biophys.codegen.plan import (
     NodeClass,
@@ -28,10 +29,11 @@ _QUOTIENT_MV = 0.001
 _GAS, _FARADAY, _ZERO_C = 8.31446261815324, 96485.3321233100141, 273.15
 
 
-def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int) -> str:
+def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, gates: Gates | None = None) -> str:
     """The source; includes lanes.hpp and harness.hpp.
 
-    order: 1 or 2 in time; dt_ms: the step; real: double or float; lanes: individuals in a block.
+    order: 1 or 2 in time; dt_ms: the step; real: double or float; lanes: individuals in a block; gates: tables of
+    states that are advanced by polynomials.
     """
     parts = [
         f"#define HPCFIT_REAL {real}",
@@ -42,8 +44,9 @@ def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int) -
         f"static const R cj = R({(2.0 if order == 2 else 1.0) / dt_ms!r});",
         f"constexpr int order = {order};",
         *_tables(plan),
+        *(_gate_tables(gates) if gates else ()),
         '#include "block.hpp"',
-        *(line for index, group in enumerate(plan.classes) for line in _class_functions(plan, index, group)),
+        *(line for index, group in enumerate(plan.classes) for line in _class_functions(plan, index, group, gates)),
         *_dispatch(plan),
         '#include "harness.hpp"',
     ]
@@ -80,9 +83,18 @@ def _array(kind: str, name: str, values: np.ndarray) -> str:
     return f"static const {kind} {name}[] = {{{numbers}}};"
 
 
-def _class_functions(plan: Plan, index: int, group: NodeClass) -> Iterator[str]:
+def _gate_tables(gates: Gates) -> Iterator[str]:
+    yield f"static const R gate_low = R({gates.where.low_mV!r}), gate_per_mV = R({1.0 / gates.where.width_mV!r});"
+    yield f"constexpr int SEGMENTS = {SEGMENTS}, DEGREE = {DEGREE};"
+    for (mechanism, state), table in gates.tables.items():
+        numbers = ", ".join(repr(value) for value in table.coefficients.ravel().tolist())
+        yield f"alignas(64) static const R gate_{mechanism}_{state}[] = {{{numbers}}};"
+    yield '#include "gates.hpp"'
+
+
+def _class_functions(plan: Plan, index: int, group: NodeClass, gates: Gates | None) -> Iterator[str]:
     yield from _function(plan, index, group, "start", _initial(plan, group))
-    yield from _function(plan, index, group, "step", _step(plan, group))
+    yield from _function(plan, index, group, "step", _step(plan, group, gates))
 
 
 def _function(plan: Plan, index: int, group: NodeClass, name: str, body: Iterator[str]) -> Iterator[str]:
@@ -179,7 +191,7 @@ def _local_currents(mechanism: Mechanism) -> Iterator[str]:
             yield f"V own_i{ion.name} = c(0); (void)own_i{ion.name};"
 
 
-def _step(plan: Plan, group: NodeClass) -> Iterator[str]:
+def _step(plan: Plan, group: NodeClass, gates: Gates | None) -> Iterator[str]:
     reading = currents_read(group.mechanisms)
     yield "if constexpr (!FIRST) {"
     if reading:
@@ -187,8 +199,15 @@ def _step(plan: Plan, group: NodeClass) -> Iterator[str]:
         yield "const V dv = load(block.rhs + node * W);"
         yield from (f"x_ion_i{ion} += x_ion_di{ion} * dv;" for ion in reading)
         yield "}"
+    tabled = [mechanism for mechanism in group.mechanisms if gates and gates.has(mechanism)]
+    if tabled:
+        yield "const Segment at = segment_of(v);"
+    for mechanism in tabled:
+        for state in mechanism.states:
+            yield f"{_variable(Slot(mechanism.name, state))} = advanced(gate_{mechanism.name}_{state}, at, "
+            yield f"    {_variable(Slot(mechanism.name, state))});"
     for mechanism in group.mechanisms:
-        if mechanism.advance:
+        if mechanism.advance and mechanism not in tabled:
             yield f"{{ // {mechanism.name}"
             yield from _local_currents(mechanism)
             yield from _reversals(plan, group)

@@ -61,6 +61,28 @@ class Plan:
     """Ra or cm differ between individuals."""
 
 
+    @property
+    def mechanisms(self) -> dict[str, Mechanism]:
+        """All mechanisms by name."""
+        return {mechanism.name: mechanism for group in self.classes for mechanism in group.mechanisms}
+
+
+def fixed_values(plan: Plan, mechanism: Mechanism, dt_ms: float) -> dict[str, float]:
+    """What a mechanism's statements can read that is the same in every lane and node."""
+    fixed = {"dt": dt_ms, "celsius": plan.structure.celsius}
+    for name, value in mechanism.constants.items():
+        full = f"{name}_{mechanism.name}"
+        if full not in plan.lane_globals:
+            fixed[name] = plan.structure.globals_.get(full, value)
+    groups = [group for group in plan.classes if mechanism in group.mechanisms]
+    for name, value in mechanism.parameters.items():
+        slot = Slot(mechanism.name, name)
+        found = {group.literals.get(slot, value) for group in groups}
+        if len(found) == 1 and not any(slot in group.lanes or slot in group.numbers for group in groups):
+            fixed[name] = found.pop()
+    return fixed
+
+
 def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan:
     """Group nodes and decide what every parameter becomes.  mechanisms: by name, one for each in the structure."""
     free = [reach for reach in structure.reaches if reach.value is None]

@@ -9,9 +9,10 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.build import library
+from hpcfit.biophys.codegen.gates import Gates, fit_gates, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
-from hpcfit.biophys.codegen.plan import Plan, Slot, make_plan
+from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.interface import Responses, Status
 from hpcfit.biophys.expression import evaluate
@@ -50,7 +51,8 @@ class BatchedEngine:
         self.plan = make_plan(structure, mechanisms)
         self.real = np.dtype("f8" if precision == "double" else "f4")
         self.lanes = _BYTES_PER_VECTOR[precision] // self.real.itemsize
-        self.source = kernel_source(self.plan, settings.order, settings.dt_ms, precision, self.lanes)
+        gates = _gates(self.plan, settings.dt_ms) if precision == "float" else None
+        self.source = kernel_source(self.plan, settings.order, settings.dt_ms, precision, self.lanes, gates)
         self._run = library(self.source, cache / "kernels").hpcfit_run
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
@@ -92,6 +94,13 @@ class BatchedEngine:
         if failed:
             raise MemoryError("the kernel found no memory for a block of lanes")
         return out.transpose(0, 3, 1, 2).reshape(-1, len(site), samples)[: inputs.individuals].astype(float)
+
+
+def _gates(plan: Plan, dt_ms: float) -> Gates | None:
+    """Tables of all gates of the cell that depend on voltage alone."""
+    values = {name: fixed_values(plan, mechanism, dt_ms) for name, mechanism in plan.mechanisms.items()}
+    chosen = [mechanism for name, mechanism in plan.mechanisms.items() if voltage_gates(mechanism, values[name])]
+    return fit_gates(chosen, values) if chosen else None
 
 
 class _LaneInputs:

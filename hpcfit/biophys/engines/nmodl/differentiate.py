@@ -36,9 +36,7 @@ def differentiate(
     return tuple(done), tangents
 
 
-def _block(
-    statements: tuple[Statement, ...], tangents: Tangents, named: Callable[[str, str], str]
-) -> list[Statement]:
+def _block(statements: tuple[Statement, ...], tangents: Tangents, named: Callable[[str, str], str]) -> list[Statement]:
     done: list[Statement] = []
     for statement in statements:
         if isinstance(statement, If):

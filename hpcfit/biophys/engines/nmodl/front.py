@@ -146,7 +146,9 @@ def _mechanism(
     # A variable that nobody assigns is one that a user may set, and zero until then.
     unset = {n: 0.0 for n in file.assigned if n in read - written - foreign}
     per_instance = {n for n in {**own, **unset} if n in file.ranges or n in written}
-    assigned = {n for n in file.assigned if n in read & written} | (set(own) & written)
+    # An ion's variable that is written but not READ is, within the mechanism, its own: it keeps what was written.
+    shared = {n for ion in file.ions for n in ion.reads} | set(SPECIAL)
+    assigned = {n for n in file.assigned if n in (read & written) - shared} | (set(own) & written)
     states = tuple(s for s in file.states if s not in ion_names)
     plain = {n: v for n, v in {**own, **unset}.items() if n not in per_instance}
     settable = [n for n in plain if n in own or n in file.globals_]

@@ -56,6 +56,34 @@ def implicit_step(
     return (*start, *(iteration * (1 if linear else ITERATIONS)), *body)
 
 
+def linear_solution(
+    body: tuple[Statement, ...], residuals: list[str], states: Sequence[str], fresh: Callable[[str], str]
+) -> tuple[Statement, ...] | None:
+    """The states at which the residuals, which the body computes, are zero; None if they do not determine them."""
+    evaluated, tangents = differentiate(body, states, fresh)
+    rows = [dict(tangents.get(residual, {})) for residual in residuals]
+    unknowns = sorted(set().union(*rows))
+    touched = depends_on(evaluated, unknowns)
+    if len(unknowns) != len(rows) or any(names_in(e) & touched for row in rows for e in row.values()):
+        return None
+    matched: dict[str, int] = {}
+
+    def match(row: int, tried: set[str]) -> bool:
+        """Give the row an unknown of its own (augmenting path), so that no pivot is empty."""
+        for state in rows[row]:
+            if state not in tried:
+                tried.add(state)
+                if state not in matched or match(matched[state], tried):
+                    matched[state] = row
+                    return True
+        return False
+
+    if not all(match(row, set()) for row in range(len(rows))):
+        return None
+    sides: dict[str, Expression] = {s: negate(Name(residuals[row])) for s, row in matched.items()}
+    return (*evaluated, *_eliminate(unknowns, {s: rows[row] for s, row in matched.items()}, sides, fresh))
+
+
 def _is_linear(evaluated: tuple[Statement, ...], tangents: Tangents, states: list[str]) -> bool:
     touched = depends_on(evaluated, states)
     return not any(names_in(e) & touched for s in states for e in tangents.get(s + "'", {}).values())
@@ -128,7 +156,7 @@ def _eliminate(
 
 
 def _fill(state: str, left: list[str], rows: dict[str, Row]) -> int:
-    """How many elements elimination with this pivot may create (Markowitz); none may be taken whose diagonal is empty."""
+    """How many elements a pivot may create (Markowitz); one whose diagonal is empty comes last."""
     if state not in rows[state]:
         return len(left) ** 2 + 1
     return (sum(c in rows[state] for c in left) - 1) * (sum(state in rows[s] for s in left) - 1)

@@ -12,9 +12,8 @@ from hpcfit.errors import InputError
 _ARRAY = "an array is not translated; write its elements as scalars"
 _REFUSED_BLOCKS = {
     "NET_RECEIVE": "events (NetCon) are not simulated; remove the mechanism, or drive the cell with a stimulus",
-    "DISCRETE": "only DERIVATIVE and KINETIC blocks are solved; write it as a DERIVATIVE block",
-    "LINEAR": "only DERIVATIVE and KINETIC blocks are solved; write the solution of its equations as assignments",
-    "NONLINEAR": "only DERIVATIVE and KINETIC blocks are solved; write the solution of its equations as assignments",
+    "DISCRETE": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write it as a DERIVATIVE block",
+    "NONLINEAR": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write its solution as assignments",
     "FUNCTION_TABLE": "a table that a script fills is not known here; write the function as a formula",
     "CONSTRUCTOR": "it runs code of its own for each instance; remove it",
     "DESTRUCTOR": "it runs code of its own for each instance; remove it",
@@ -30,7 +29,7 @@ _REFUSED_NEURON = {
     "EXTERNAL": "variables of another mechanism cannot be reached; declare it as a PARAMETER",
     "ARTIFICIAL_CELL": "a cell of events only has no membrane; remove the mechanism",
 }
-_CODE = ("INITIAL", "BREAKPOINT", "PROCEDURE", "FUNCTION", "DERIVATIVE", "KINETIC")
+_CODE = ("INITIAL", "BREAKPOINT", "PROCEDURE", "FUNCTION", "DERIVATIVE", "KINETIC", "LINEAR")
 
 
 def parse(path: Path) -> File:

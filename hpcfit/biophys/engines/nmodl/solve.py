@@ -17,7 +17,7 @@ from hpcfit.biophys.codegen.algebra import (
     subtract,
 )
 from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement, Unary
-from hpcfit.biophys.engines.nmodl.implicit import Conserved, implicit_step
+from hpcfit.biophys.engines.nmodl.implicit import Conserved, implicit_step, linear_solution
 from hpcfit.biophys.engines.nmodl.syntax import Block, Solve
 from hpcfit.biophys.engines.nmodl.translate import Translator
 
@@ -32,6 +32,11 @@ def solved(node: Solve, block: Block, to: Translator) -> tuple[Statement, ...]:
     to.line = node.line
     if block.kind == "PROCEDURE":
         return body
+    if block.kind == "LINEAR":
+        done = linear_solution(body, to.kinetics.residuals, list(to.file.states), to.fresh)
+        if done is None:
+            to.refuse(f"LINEAR {block.name} does not determine its states; give one linear equation for each")
+        return done or ()
     method = node.method or ("sparse" if block.kind == "KINETIC" else "derivimplicit")
     dt = _STEADY_DT if node.steady else Name("dt")
     if method == "cnexp" and block.kind == "DERIVATIVE" and not node.steady:
@@ -91,7 +96,7 @@ def _cnexp(body: tuple[Statement, ...], nonlinear: set[str]) -> tuple[Statement,
 
 
 def _exact_step(state: str, rate: Expression) -> Expression | None:
-    """x + (1 - exp(a dt)) (x_inf - x) for the rate s (a' x + b'), a = s a', x_inf = -b'/a'."""
+    """X + (1 - exp(a dt)) (x_inf - x) for the rate s (a' x + b'), a = s a', x_inf = -b'/a'."""
     scale, inner = _unscaled(rate, state)
     parts = linear_parts(inner, state)
     if parts is None:
@@ -124,7 +129,7 @@ def _unscaled(rate: Expression, state: str):
 
 
 def linear_parts(e: Expression, state: str) -> Linear | None:
-    """a and b of e = a state + b, found by nocmodl's rules; None where e is not of this form."""
+    """A and b of e = a state + b, found by nocmodl's rules; None where e is not of this form."""
     if e == Name(state):
         return ONE, ZERO
     if state not in names_in(e):

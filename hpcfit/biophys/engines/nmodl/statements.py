@@ -8,6 +8,7 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Branch,
     Compartment,
     Conserve,
+    Equation,
     Invoke,
     Local,
     Node,
@@ -147,14 +148,13 @@ def _terms(words: Words) -> Terms:
 
 
 def _tilde(words: Words) -> Node:
-    """A reaction, or an equation of a LINEAR or NONLINEAR block."""
+    """A reaction, or an equation of a LINEAR block."""
     line, start = words.next().line, words.place
     try_reaction = [w.text for w in words.words[start : start + 40] if w.line == line]
     if not {"<->", "->", "<<"} & set(try_reaction):
-        words.expression()
+        one = words.expression()
         words.expect("=")
-        words.expression()
-        return Refused(line, "equations of LINEAR and NONLINEAR blocks are not translated; solve them for the unknowns")
+        return Equation(line, one, words.expression())
     left = _terms(words)
     arrow = words.next().text
     right = _terms(words) if arrow == "<->" else ()

@@ -69,6 +69,15 @@ class Reaction:
 
 
 @dataclass(frozen=True)
+class Equation:
+    """~ left = right, of a LINEAR block."""
+
+    line: int
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True)
 class Conserve:
     """CONSERVE terms = total."""
 
@@ -94,12 +103,12 @@ class Refused:
     what: str
 
 
-Node = Set | Local | Branch | Invoke | Solve | Reaction | Conserve | Compartment | Refused
+Node = Set | Local | Branch | Invoke | Solve | Reaction | Equation | Conserve | Compartment | Refused
 
 
 @dataclass(frozen=True)
 class Block:
-    """INITIAL, BREAKPOINT, PROCEDURE, FUNCTION, DERIVATIVE or KINETIC."""
+    """INITIAL, BREAKPOINT, PROCEDURE, FUNCTION, DERIVATIVE, KINETIC or LINEAR."""
 
     kind: str
     name: str

@@ -14,6 +14,7 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Branch,
     Compartment,
     Conserve,
+    Equation,
     File,
     Invoke,
     Local,
@@ -26,8 +27,9 @@ from hpcfit.biophys.engines.nmodl.syntax import (
 from hpcfit.biophys.engines.nmodl.tokens import refuse
 
 # Names by which mechanisms call the mathematical library, and the ones used here.
-_LIBRARY = {n: n for n in "exp log log10 sqrt fabs sin cos tan asin acos atan sinh cosh tanh floor ceil pow".split()}
-_LIBRARY |= {"abs": "fabs", "atan2": "atan2", "fmod": "fmod", "erf": "erf"}
+_PLAIN = ["exp", "log", "log10", "sqrt", "fabs", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"]
+_PLAIN += ["floor", "ceil", "pow", "atan2", "fmod", "erf"]
+_LIBRARY = {**{name: name for name in _PLAIN}, "abs": "fabs"}
 _SILENT = {"printf", "fprintf", "at_time", "prterr"}
 """Calls without effect on a simulation with a fixed step."""
 SPECIAL = ("v", "dt", "t", "celsius", "area", "diam")
@@ -37,10 +39,12 @@ _NO_SCOPE: Scope = {}
 
 @dataclass
 class Kinetics:
-    """What a KINETIC block says besides its fluxes."""
+    """What a KINETIC or LINEAR block says besides its fluxes."""
 
     volumes: dict[str, Expression] = field(default_factory=dict)
     conserved: list[tuple[tuple[tuple[int, str], ...], Expression]] = field(default_factory=list)
+    residuals: list[str] = field(default_factory=list)
+    """Of each equation of a LINEAR block, its left side less its right one."""
 
 
 class Translator:
@@ -103,6 +107,11 @@ class Translator:
                 self.refuse("SOLVE inside a branch or a procedure is not translated; write it straight into BREAKPOINT")
             case Reaction():
                 self._reaction(node, scope, out)
+            case Equation(_, left, right):
+                residual = self.fresh("residual")
+                self.kinetics.residuals.append(residual)
+                value = Binary("-", self.expression(left, scope, out), self.expression(right, scope, out))
+                out.append(Assign(residual, value))
             case Compartment(_, volume, species):
                 given = self.expression(volume, scope, out)
                 self.kinetics.volumes.update(dict.fromkeys(species, given))
@@ -179,7 +188,8 @@ class Translator:
         if block.name in self.calls:
             self.refuse(f"{block.name} calls itself, which is not translated; write it as a formula")
         if len(call.arguments) != len(block.arguments):
-            self.refuse(f"{block.name} takes {len(block.arguments)} arguments, not {len(call.arguments)}; mend the call")
+            given, due = len(call.arguments), len(block.arguments)
+            self.refuse(f"{block.name} takes {due} arguments, not {given}; mend the call")
         inner: Scope = {}
         for name, argument in zip(block.arguments, call.arguments, strict=True):
             inner[name] = self.fresh(name)
