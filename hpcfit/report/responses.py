@@ -33,8 +33,10 @@ class Response:
         return self.recorded_site if self.recorded_site in self.sites else self.sites[0]
 
 
-def read_responses(folder: Path) -> tuple[Response, ...]:
-    """The responses in the order of the file; empty while there is no best.h5.
+def read_responses(folder: Path, best_id: int | None = None) -> tuple[Response, ...]:
+    """The responses in the order of the file; empty while there is no best.h5, or it is not of the individual best_id.
+
+    A run that goes on after its end may have found a better individual than the one that best.h5 was written for.
 
     Raises
     ------
@@ -46,6 +48,8 @@ def read_responses(folder: Path) -> tuple[Response, ...]:
         return ()
     try:
         with h5py.File(path, "r") as file:
+            if best_id is not None and int(file.attrs.get("id", best_id)) != best_id:
+                return ()
             groups: dict[str, Any] = {str(name): file[name] for name in file}
             return tuple(_response(name, group) for name, group in groups.items() if "model_v_mV" in group)
     except (OSError, KeyError) as error:

@@ -107,7 +107,7 @@ class RunView:
 
     def generation(self, number: int) -> Generation:
         """One generation with all its arrays, counts and timings.  Raises IndexError when there is no such one."""
-        return _read(self._ledger, number)
+        return self._ledger.read(number)
 
     def counts(self) -> dict[str, np.ndarray]:
         """Columns (generations,): generation, and every count of the ledger; 0 where a generation has none."""
@@ -156,7 +156,7 @@ def open_run(folder: str | Path) -> RunView:
     light: list[Generation] = []
     best: Best | None = None
     for number in range(len(ledger)):
-        generation = _read(ledger, number)
+        generation = ledger.read(number)
         best = _better(best, generation, tables["parameters"])
         # Features of a long run do not fit into memory: only what every caller needs is kept.
         arrays = {name: generation.arrays[name] for name in ("ids", "scores")}
@@ -178,14 +178,6 @@ def _table(ledger: Ledger, name: str) -> Table:
     if name not in ledger.header.tables:
         raise LedgerError(f"{ledger.folder}: the ledger has no table {name}, so it is not that of a fit")
     return ledger.header.tables[name]
-
-
-def _read(ledger: Ledger, number: int) -> Generation:
-    try:
-        return ledger.read(number)
-    except LedgerError:
-        # A running fit may have merged its journal since: the generation is in another file now.
-        return Ledger.open(ledger.folder).read(number)
 
 
 def _array(generation: Generation, name: str, folder: Path) -> np.ndarray:

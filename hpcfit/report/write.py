@@ -38,7 +38,7 @@ def write_report(folder: str | Path) -> list[Path]:
         raise LedgerError(
             f"{folder}: no generation has been finished yet, so there is nothing to report; try again later"
         )
-    responses = read_responses(folder)
+    responses = read_responses(folder, view.best.id)
     figures = {"convergence": plots.convergence(view)}
     if responses:
         figures["traces"] = plots.traces(view, responses)

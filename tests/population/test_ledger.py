@@ -45,7 +45,7 @@ def kept(folder: Path, generations: list[Generation], merge: bool = False) -> Le
 
 
 @pytest.mark.parametrize("merge", [False, True])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(array=ARRAYS)
 def test_arrays_come_back_to_the_last_bit(merge, array):
     with TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def test_arrays_come_back_to_the_last_bit(merge, array):
 
 
 @pytest.mark.parametrize("merge", [False, True])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(array=STRINGS, objects=st.booleans())
 def test_strings_come_back(merge, array, objects):
     with TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def test_no_such_generation(make_ledger):
 # In however many files
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["append", "append", "merge", "open", "read"]), max_size=25))
 def test_any_order_of_appending_merging_and_opening(make_generation, merges_often, header, steps):
     with TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import h5py
 import numpy as np
 import pytest
 
@@ -114,3 +115,14 @@ def test_importing_the_report_loads_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_traces_of_an_older_best_individual_are_not_drawn(make_run):
+    """A run that is extended may find a better individual long before it writes best.h5 again."""
+    run = make_run()
+    best = open_run(run).best.id
+    for member, drawn in ((best, True), (best + 1, False)):
+        with h5py.File(run / "best.h5", "r+") as file:
+            file.attrs["id"] = member
+        write_report(run)
+        assert (run / "report" / "traces.png").exists() is drawn
