@@ -289,7 +289,10 @@ class PenaltySettings(Settings):
 class EngineSettings(Settings):
     """The simulator.  Order 2 is NEURON's secondorder = 2: as cheap as order 1, spikes ten times nearer the limit."""
 
-    kind: Literal["neuron"] = "neuron"
+    kind: Literal["neuron", "batched"] = "neuron"
+    """neuron: one individual per worker process; batched: the population in one compiled kernel, fixed step only."""
+    precision: Literal["single", "double"] | None = None
+    """Of the batched kernel: single (default) keeps the voltage as a pair of numbers; double equals NEURON's own."""
     integrator: Literal["fixed", "cvode"] = "fixed"
     dt_ms: Positive = 0.025
     order: Literal[1, 2] = 2
@@ -301,7 +304,7 @@ class EngineSettings(Settings):
     voltage_limit_mV: Positive = 500.0
     """A response beyond it, or not finite, has diverged."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes; 0: one for every core this process may use."""
+    """Processes, or threads of the batched kernel; 0: one for every core this process may use."""
 
     @model_validator(mode="after")
     def _multiple(self) -> "EngineSettings":
@@ -311,6 +314,10 @@ class EngineSettings(Settings):
                 f"record_dt_ms = {self.record_dt_ms:g} is not a multiple of dt_ms = {self.dt_ms:g}; "
                 f"choose for example record_dt_ms = {max(1, round(steps)) * self.dt_ms:g}"
             )
+        if self.kind == "batched" and self.integrator == "cvode":
+            raise ValueError("integrator = 'cvode', but kind = 'batched' has a fixed step; remove integrator")
+        if self.kind == "neuron" and self.precision is not None:
+            raise ValueError(f"precision = '{self.precision}' belongs to kind = 'batched'; NEURON is double; remove it")
         return self
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
+from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.hoc import hoc_text
 from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.engines.neuron_cell import Description, NeuronCell
+from hpcfit.biophys.engines.structure import read_structure
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.biophys.stimulus import Injection, Stimulus
 
@@ -46,6 +48,10 @@ class NeuronService:
     def describe(self) -> Description:
         """What was built."""
         return self.cell.describe()
+
+    def structure(self, values: np.ndarray) -> Structure:
+        """The discretised cell, as another engine needs it."""
+        return read_structure(self.cell, values)
 
     def hoc(self, values: np.ndarray) -> str:
         """The cell with these parameters as a hoc file."""
