@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.interface import Responses
+from hpcfit.biophys.engines.batched import BatchedEngine
+from hpcfit.biophys.engines.interface import Engine, Responses
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
@@ -67,7 +68,7 @@ def simulate(
     stimuli
         `load(path).stimuli`, or some of them, or settings of your own.
     engine
-        A name ("neuron") or settings.
+        A name ("neuron", "batched") or settings.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def simulate(
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
     factory = neuron_factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
-        return NeuronEngine(factory, executor).simulate(parameters, [stimulus.name for stimulus in built])
+        return _simulator(NeuronEngine(factory, executor)).simulate(parameters, [stimulus.name for stimulus in built])
 
 
 def run(
@@ -139,11 +140,17 @@ def run(
         engine = NeuronEngine(factory, executor)
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
-        evaluate = Evaluator(problem, engine, executor)
+            simulator = _simulator(engine)
+        evaluate = Evaluator(problem, simulator, executor)
         with _terminated_like_interrupted(), _followed(place, header, settings.run.generations) as (ledger, journal):
             journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
-            write_results(place, ledger, problem, engine, base)
+            write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
+
+
+def _simulator(neuron: NeuronEngine) -> Engine:
+    """The engine that the settings ask for; NEURON's is always there, to build the cell and to write it down."""
+    return BatchedEngine.of(neuron) if neuron.settings.kind == "batched" else neuron
 
 
 def describe(path: str | Path) -> str:

@@ -3,12 +3,13 @@
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from hpcfit.biophys.engines.neuron import NeuronEngine
+from hpcfit.biophys.engines.interface import Engine
 from hpcfit.biophys.problem import Problem
 from hpcfit.population.best import Member, best_member
 from hpcfit.population.files import make_folder, replacing, write_text
@@ -16,8 +17,10 @@ from hpcfit.population.ledger import Ledger
 from hpcfit.report.write import write_report
 
 
-def write_results(folder: Path, ledger: Ledger, problem: Problem, engine: NeuronEngine, base: Path) -> None:
-    """Write best/ and report/ into the run folder.
+def write_results(
+    folder: Path, ledger: Ledger, problem: Problem, engine: Engine, hoc: Callable[[np.ndarray], str]
+) -> None:
+    """Write best/ and report/ into the run folder.  hoc(values): the cell with these parameters as a hoc file.
 
     best/: parameters.toml, parameters.json (as BluePyOpt writes a best individual), model.hoc with morphology and
     mechanisms beside it, so that the folder can be handed on.
@@ -34,7 +37,7 @@ def write_results(folder: Path, ledger: Ledger, problem: Problem, engine: Neuron
     place = make_folder(folder / "best")
     write_text(place / "parameters.toml", _toml(problem, values, best))
     write_text(place / "parameters.json", json.dumps(_bluepyopt(problem, values), indent=4) + "\n")
-    write_text(place / "model.hoc", engine.hoc(values))
+    write_text(place / "model.hoc", hoc(values))
     _copy_inputs(problem, place)
     _write_traces(folder / "best.h5", problem, engine, values, best.id)
     write_report(folder)
@@ -72,7 +75,7 @@ def _copy_inputs(problem: Problem, place: Path) -> None:
                 shutil.copyfile(file, temporary)
 
 
-def _write_traces(path: Path, problem: Problem, engine: NeuronEngine, values: np.ndarray, member_id: int) -> None:
+def _write_traces(path: Path, problem: Problem, engine: Engine, values: np.ndarray, member_id: int) -> None:
     responses = engine.simulate(values[None, :], [stimulus.name for stimulus in problem.stimuli])
     content = io.BytesIO()  # written by plain I/O, whose errors are clear where HDF5's are not
     with h5py.File(content, "w", track_order=True) as file:

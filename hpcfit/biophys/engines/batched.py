@@ -2,24 +2,31 @@
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.codegen.build import library
+from hpcfit.biophys.codegen.build import HERE, library
 from hpcfit.biophys.codegen.gates import Gates, fit_gates, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.interface import Responses, Status
+from hpcfit.biophys.engines.mod_files import cache_folder, mod_files
+from hpcfit.biophys.engines.neuron import NeuronEngine
+from hpcfit.biophys.engines.nmodl import read_mechanism
 from hpcfit.biophys.expression import evaluate
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.errors import EngineError, MechanismError
 
-_BYTES_PER_VECTOR = {"double": 64, "float": 64}
+BUILT_IN = HERE / "builtin"
+_BYTES_PER_VECTOR = 64
 
 
 class _Arguments(ctypes.Structure):
@@ -29,6 +36,31 @@ class _Arguments(ctypes.Structure):
         ("out", ctypes.c_void_p),
         ("stopped", ctypes.c_void_p),
     )
+
+
+def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mechanism]:
+    """The mechanisms of these names: from the folder's .mod files, else from those that stand for NEURON's own.
+
+    Raises
+    ------
+    MechanismError
+        At what the batched engine cannot translate: file, line and cure; or when there is no such mechanism.
+    """
+    files = [*sorted(BUILT_IN.glob("*.mod")), *(mod_files(folder) if folder is not None else ())]
+    known = {mechanism_name(path): path for path in files}
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise MechanismError(
+            f"{missing[0]}: the batched engine has no source of this mechanism of NEURON's own; "
+            "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
+        )
+    return {name: read_mechanism(known[name]) for name in names}
+
+
+def mechanism_name(path: Path) -> str:
+    """What a .mod file's SUFFIX or POINT_PROCESS line names, else the file's own name."""
+    found = re.search(r"^\s*(?:SUFFIX|POINT_PROCESS)\s+(\w+)", path.read_text(errors="replace"), flags=re.MULTILINE)
+    return found.group(1) if found else path.stem
 
 
 class BatchedEngine:
@@ -41,19 +73,34 @@ class BatchedEngine:
         mechanisms: Mapping[str, Mechanism],
         stimuli: Sequence[Stimulus],
         settings: EngineSettings,
-        cache: Path,
-        precision: str = "double",
-        threads: int = 1,
     ) -> None:
-        """Generate and compile the kernel.  See library() for what is raised."""
-        self.cell, self.settings, self.threads = cell, settings, threads
+        """Generate and compile the kernel, or find it in the cache.
+
+        Raises
+        ------
+        MechanismError
+            When a free parameter reaches what is fixed in the kernel (celsius).
+        EngineError
+            When there is no C++ compiler.
+        """
+        self.cell, self.settings = cell, settings
+        self.threads = settings.workers or len(os.sched_getaffinity(0))
         self.stimuli = {stimulus.name: stimulus for stimulus in stimuli}
         self.plan = make_plan(structure, mechanisms)
-        self.real = np.dtype("f8" if precision == "double" else "f4")
-        self.lanes = _BYTES_PER_VECTOR[precision] // self.real.itemsize
-        gates = _gates(self.plan, settings.dt_ms) if precision == "float" else None
-        self.source = kernel_source(self.plan, settings.order, settings.dt_ms, precision, self.lanes, gates)
-        self._run = library(self.source, cache / "kernels").hpcfit_run
+        precision = settings.precision or "single"
+        self.real = np.dtype("f4" if precision == "single" else "f8")
+        self.lanes = _BYTES_PER_VECTOR // self.real.itemsize
+        gates = _gates(self.plan, settings.dt_ms) if precision == "single" else None
+        real = "float" if precision == "single" else "double"
+        self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
+        self._run = library(self.source, cache_folder() / "kernels").hpcfit_run
+
+    @classmethod
+    def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
+        """The same cell, stimuli and settings as a NEURON engine's."""
+        structure = neuron.structure()
+        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, structure.mechanisms)
+        return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
         """Responses of every individual to the named stimuli.  See Engine.simulate."""
@@ -92,7 +139,7 @@ class BatchedEngine:
         counts = (inputs.blocks, steps, every, len(site), len(injected), self.threads)
         failed = self._run(ctypes.byref(_Arguments(*counts, *pointers)))
         if failed:
-            raise MemoryError("the kernel found no memory for a block of lanes")
+            raise EngineError("the batched kernel found no memory; make the population smaller, or record less")
         return out.transpose(0, 3, 1, 2).reshape(-1, len(site), samples)[: inputs.individuals].astype(float)
 
 

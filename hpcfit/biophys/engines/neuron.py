@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcfit.biophys.cell import Cell, check_morphology
+from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.interface import Responses, Status
 from hpcfit.biophys.engines.mod_files import compiled
 from hpcfit.biophys.engines.neuron_cell import Description
@@ -45,6 +46,13 @@ class NeuronEngine:
     def describe(self) -> Description:
         """What the workers build; raises the user's error when the cell cannot be built."""
         outcome = self._executor.map([Task(SERVICE, "describe", ())])[0]
+        assert outcome.fate is Fate.DONE, outcome.reason
+        return outcome.value
+
+    def structure(self) -> Structure:
+        """The discretised cell, as another engine needs it."""
+        anywhere = np.array([parameter.bounds for parameter in self.cell.free], dtype=float).reshape(-1, 2).mean(axis=1)
+        outcome = self._executor.map([Task(SERVICE, "structure", (anywhere,))])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
