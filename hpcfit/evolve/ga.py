@@ -40,6 +40,9 @@ class GeneticAlgorithm:
         Size of generation 0; lambda if not given, or mu where that is larger.
     tournament : int
         Each parent is the best of this many survivors drawn at random; 1 is `varOr`, where all survivors are equal.
+    distinct : float
+        Side of the cells of a grid over the unit cube; of the members of one cell only the best survives, as long as
+        there are others.  0 (DEAP's algorithms): no such rule, and copies of one member can fill the population.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class GeneticAlgorithm:
     seed: int
     initial: int | None = None
     tournament: int = 1
+    distinct: float = 0.0
 
     def __post_init__(self) -> None:
         require_choice("survival", self.survival, get_args(Survival))
@@ -63,6 +67,10 @@ class GeneticAlgorithm:
         for name in ("dimensions", "parents", "offspring", "tournament"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small; give at least 1")
+        if not 0.0 <= self.distinct < 1.0:
+            raise ValueError(
+                f"distinct = {self.distinct} is no side of a cell of the unit cube; give 0 <= distinct < 1"
+            )
         if self.initial is not None and self.initial < self.parents:
             raise ValueError(
                 f"initial = {self.initial} is smaller than parents = {self.parents}; "
@@ -140,7 +148,10 @@ class GeneticAlgorithm:
             vectors = np.concatenate([survivors.vectors, vectors])
             scores = np.concatenate([survivors.scores, scores])
             ids = np.concatenate([survivors.ids, ids])
-        best = ranking(scores, ids)[: self.parents]
+        best = ranking(scores, ids)
+        if self.distinct > 0.0:
+            best = best[_one_of_each_cell_first(vectors[best], self.distinct)]
+        best = best[: self.parents]
         return Survivors(offspring.generation, vectors[best], scores[best], ids[best])
 
     def ids(self, generation: int) -> np.ndarray:
@@ -194,6 +205,14 @@ def _tournament(u: np.ndarray, n: int, size: int) -> np.ndarray:
     By inversion: the best rank is at least r with probability (1 - r / n)**size.  u and the result: (members,).
     """
     return np.floor(n * (1.0 - (1.0 - u) ** (1.0 / size))).astype(np.int64)
+
+
+def _one_of_each_cell_first(vectors: np.ndarray, side: float) -> np.ndarray:
+    """(n,) order that puts the first of each cell of the grid before all others.  vectors: (n, P)."""
+    _, first = np.unique(np.floor(vectors / side), axis=0, return_index=True)
+    repeated = np.ones(len(vectors), dtype=bool)
+    repeated[first] = False
+    return np.argsort(repeated, kind="stable")
 
 
 def _checked_start(start: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
