@@ -50,7 +50,7 @@ class StrategySettings(Settings):
     tournament: Count = 1
     """How many survivors compete to become a parent; 1: every survivor is equally likely (DEAP's varOr)."""
     distinct: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Of members that differ by less than about this fraction of every range only the best survives; 0: no such rule."""
+    """Of members closer than about this fraction of every range only the best survives; 0: no such rule."""
     crossover: CrossoverSettings = CrossoverSettings()
     mutation: MutationSettings = MutationSettings()
 
