@@ -49,6 +49,8 @@ class StrategySettings(Settings):
     """Size of generation 0; default: as many as offspring, or parents if there are more."""
     tournament: Count = 1
     """How many survivors compete to become a parent; 1: every survivor is equally likely (DEAP's varOr)."""
+    distinct: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Of members closer than about this fraction of every range only the best survives; 0: no such rule."""
     crossover: CrossoverSettings = CrossoverSettings()
     mutation: MutationSettings = MutationSettings()
 

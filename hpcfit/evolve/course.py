@@ -53,5 +53,6 @@ def genetic_algorithm(settings: StrategySettings, dimensions: int, seed: int) ->
             seed=seed,
             initial=settings.initial,
             tournament=settings.tournament,
+            distinct=settings.distinct,
         )
     )

@@ -68,7 +68,9 @@ class GeneticAlgorithm:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small; give at least 1")
         if not 0.0 <= self.distinct < 1.0:
-            raise ValueError(f"distinct = {self.distinct} is no side of a cell of the unit cube; give 0 <= distinct < 1")
+            raise ValueError(
+                f"distinct = {self.distinct} is no side of a cell of the unit cube; give 0 <= distinct < 1"
+            )
         if self.initial is not None and self.initial < self.parents:
             raise ValueError(
                 f"initial = {self.initial} is smaller than parents = {self.parents}; "

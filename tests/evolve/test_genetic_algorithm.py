@@ -228,6 +228,7 @@ CHANGES = {
     "seed": 4,
     "initial": 29,
     "tournament": 2,
+    "distinct": 0.3,
 }
 CROSSOVER_CHANGES = {"kind": "uniform", "rate": 0.5, "eta": 19.0, "gene_rate": 0.6}
 MUTATION_CHANGES = {"kind": "polynomial", "rate": 0.4, "gene_rate": 0.4, "eta": 19.0, "sigma": 0.11}
@@ -322,3 +323,19 @@ def test_bad_calls_are_refused(make_ga, make_survivors):
         ga.tell(None, born, np.zeros(30))
     with pytest.raises(ValueError, match=r"survivors have ids \(10,\), vectors \(10, 5\) and scores \(9,\)"):
         replace(survivors, scores=np.zeros(9))
+
+
+def test_no_two_survivors_share_a_cell_while_there_are_others(make_ga):
+    """Three copies of the best and one other: the copies come last, but survive for want of others."""
+    ga = make_ga(dimensions=2, parents=3, offspring=5, distinct=0.1)
+    vectors = np.array([[0.51, 0.51], [0.52, 0.53], [0.51, 0.51], [0.9, 0.1], [0.05, 0.95]])
+    scores = np.array([1.0, 2.0, 1.0, 7.0, 9.0])
+    made = replace(
+        ga.ask(None), ids=np.arange(5), vectors=vectors, parents=np.full((5, 2), -1), operator=np.zeros(5, "i1")
+    )
+    assert ga.tell(None, made, scores).ids.tolist() == [0, 3, 4]
+    assert replace(ga, distinct=0.0).tell(None, made, scores).ids.tolist() == [0, 2, 1]
+    copies = replace(made, vectors=np.tile(vectors[:1], (5, 1)))
+    assert ga.tell(None, copies, scores).ids.tolist() == [0, 2, 1]
+    with pytest.raises(ValueError, match="distinct = 1"):
+        replace(ga, distinct=1.0)
