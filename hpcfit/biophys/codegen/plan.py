@@ -11,6 +11,7 @@ import numpy as np
 
 from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Mechanism, Name, Statement, Unary
 from hpcfit.biophys.codegen.structure import Reach, Structure
+from hpcfit.errors import MechanismError
 
 NERNST = 64
 """Bit of NEURON's ion style: the reversal potential follows the concentrations at every step."""
@@ -84,8 +85,20 @@ def fixed_values(plan: Plan, mechanism: Mechanism, dt_ms: float) -> dict[str, fl
 
 
 def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan:
-    """Group nodes and decide what every parameter becomes.  mechanisms: by name, one for each in the structure."""
+    """Group nodes and decide what every parameter becomes.  mechanisms: by name, one for each in the structure.
+
+    Raises
+    ------
+    MechanismError
+        When a free parameter is something that the kernel holds fixed.
+    """
     free = [reach for reach in structure.reaches if reach.value is None]
+    for reach in free:
+        if not reach.mechanism and reach.variable in ("celsius", "L", "diam"):
+            raise MechanismError(
+                f"parameter {reach.name}: {reach.variable} is fixed in the batched kernel; "
+                "give it a value, or use engine.kind = 'neuron'"
+            )
     by_node: dict[int, list[str]] = {int(node): [] for node in np.flatnonzero(structure.membrane)}
     for name, placement in structure.mechanisms.items():
         for node in placement.nodes:
