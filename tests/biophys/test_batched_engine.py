@@ -1,4 +1,4 @@
-"""Does the batched kernel compute what NEURON computes, for every individual, whoever its neighbours in the lanes are?"""
+"""Does the batched kernel compute what NEURON computes, whoever the neighbours in the lanes are?"""
 
 from pathlib import Path
 

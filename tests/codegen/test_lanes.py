@@ -49,7 +49,9 @@ def test_exponentials(functions, name, exact, most):
     call, dtype = functions
     span = 700 if dtype.itemsize == 8 else 85
     random = np.random.default_rng(1)
-    x = np.concatenate([random.uniform(-span, span, 100_000), random.uniform(-1, 1, 100_000), random.normal(0, 1e-4, 10_000)])
+    x = np.concatenate(
+        [random.uniform(-span, span, 100_000), random.uniform(-1, 1, 100_000), random.normal(0, 1e-4, 10_000)]
+    )
     x = x.astype(dtype)
     assert np.max(errors(call(name, x), exact(x.astype("f8")), dtype)) < most
 

@@ -18,7 +18,17 @@ from hpcfit.population.files import make_folder, storage_error
 HERE = Path(__file__).resolve().parent
 HEADERS = ("lanes.hpp", "gates.hpp", "block.hpp", "harness.hpp")
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-freciprocal-math", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-math-errno",
+    "-freciprocal-math",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-fopenmp",
+    "-shared",
+    "-fPIC",
+)
 
 
 def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:
@@ -46,7 +56,9 @@ def compiler() -> str:
     for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++"):
         if name and (path := shutil.which(name)):
             return path
-    raise EngineError("no C++ compiler is found (c++, g++, clang++ or $CXX); install one, or use engine.kind = 'neuron'")
+    raise EngineError(
+        "no C++ compiler is found (c++, g++, clang++ or $CXX); install one, or use engine.kind = 'neuron'"
+    )
 
 
 def _content_hash(source: str, target: str) -> str:

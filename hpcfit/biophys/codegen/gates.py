@@ -19,13 +19,14 @@ from hpcfit.biophys.codegen.ir import Assign, If, Mechanism, Statement
 SEGMENTS = 32
 DEGREE = 5
 TOLERANCE = 2e-6
-_RANGES = tuple((-130.0 + 0.5 * k, -130.0 + 0.5 * k + 32 * width) for width in (6.0, 6.25, 6.5) for k in range(22))
+_STARTS = [-130.0 + 0.5 * k for k in range(22)]
+_RANGES = tuple((low, low + SEGMENTS * width) for width in (6.0, 6.25, 6.5) for low in _STARTS)
 """Ranges to try, mV: one of them has a boundary at the voltage where a mechanism branches."""
 
 
 @dataclass(frozen=True)
 class GateTable:
-    """Polynomials of one state: (2, degree + 1, segments), A then B, lowest power first, in u = (v - middle) / width."""
+    """Polynomials of one state: (2, degree + 1, segments), A then B, lowest power first, in (v - middle) / width."""
 
     coefficients: np.ndarray
     error: float

@@ -61,7 +61,6 @@ class Plan:
     edges_vary: bool
     """Ra or cm differ between individuals."""
 
-
     @property
     def mechanisms(self) -> dict[str, Mechanism]:
         """All mechanisms by name."""
@@ -112,7 +111,9 @@ def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan
     )
     lane_globals = tuple(reach.variable for reach in free if not reach.mechanism and not len(reach.nodes))
     edges_vary = any(reach.variable in ("Ra", "cm") and not reach.mechanism for reach in free)
-    return Plan(structure, classes, tuple(name for name in lane_globals if name not in BUILT_IN + ("v_init",)), edges_vary)
+    return Plan(
+        structure, classes, tuple(name for name in lane_globals if name not in (*BUILT_IN, "v_init")), edges_vary
+    )
 
 
 def writes_concentration(mechanism: Mechanism) -> bool:
@@ -145,9 +146,7 @@ def ion_of(variable: str, mechanisms: Iterable[Mechanism]) -> str | None:
 def currents_read(mechanisms: Iterable[Mechanism]) -> list[str]:
     """Ions whose total current some mechanism reads."""
     return list(
-        dict.fromkeys(
-            ion.name for mechanism in mechanisms for ion in mechanism.ions if f"i{ion.name}" in ion.reads
-        )
+        dict.fromkeys(ion.name for mechanism in mechanisms for ion in mechanism.ions if f"i{ion.name}" in ion.reads)
     )
 
 

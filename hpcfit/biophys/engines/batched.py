@@ -167,7 +167,9 @@ class _LaneInputs:
                 per_class.append(np.stack(chosen, axis=2).reshape(len(rows), -1))
         self.values = self._blocked(np.concatenate(per_class, axis=1) if per_class else np.zeros((len(rows), 0)))
         self.globals_ = self._blocked(self._globals())
-        self.edges = self._blocked(self._edges().reshape(len(rows), -1) if plan.edges_vary else np.zeros((len(rows), 0)))
+        self.edges = self._blocked(
+            self._edges().reshape(len(rows), -1) if plan.edges_vary else np.zeros((len(rows), 0))
+        )
         self.v_init = self._blocked(self._scalar("v_init", plan.structure.v_init_mV)[:, None])
 
     def _blocked(self, values: np.ndarray) -> np.ndarray:
