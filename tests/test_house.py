@@ -2,7 +2,6 @@
 
 import ast
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -240,9 +239,10 @@ STARTS = [
 
 @pytest.mark.parametrize("program", STARTS)
 def test_start_stays_within_its_budget(program):
-    # Thousands of ranks import at once from one file system.  Pairs, so that a busy moment burdens both sides alike.
-    beyond = [seconds("-c", program) - seconds("-c", "pass") for _ in range(7)]
-    assert statistics.median(beyond) < START_BUDGET_S, beyond
+    # Thousands of ranks import at once from one file system.  The least of several starts is what the start itself
+    # costs: other tests run on the other core, and whatever they take comes on top.
+    starts, bare = zip(*((seconds("-c", program), seconds("-c", "pass")) for _ in range(9)), strict=True)
+    assert min(starts) - min(bare) < START_BUDGET_S, (starts, bare)
 
 
 @pytest.mark.parametrize("program", STARTS)

@@ -1,6 +1,7 @@
 """The one way a file comes into being: written whole under a temporary name, flushed to disk, then renamed."""
 
 import errno
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,15 @@ def write_text(path: Path, text: str) -> None:
     """Replace `path` by a file that holds `text`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Others wait while one works.  Where locks do not work all work at once, so results must be put in place whole."""
+    with open(lock, "w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make_folder(path: Path) -> Path:

@@ -1,19 +1,17 @@
 """Compile generated source for this machine, once per content, into the cache that all processes share."""
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from hpcfit.errors import EngineError
-from hpcfit.population.files import make_folder, storage_error
+from hpcfit.population.files import make_folder, one_at_a_time, storage_error
 
 HERE = Path(__file__).resolve().parent
 HEADERS = ("lanes.hpp", "gates.hpp", "block.hpp", "harness.hpp")
@@ -44,7 +42,7 @@ def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:
     place = folder / f"{_content_hash(source, target)}.so"
     if not place.exists():
         make_folder(folder)
-        with _one_at_a_time(place):
+        with one_at_a_time(place.with_suffix(".lock")):
             if not place.exists():
                 _compile(source, place, target)
     return ctypes.CDLL(str(place))
@@ -82,14 +80,6 @@ def _cpu() -> str:
             if line.startswith(("flags", "Features")):
                 return line
     return os.uname().machine
-
-
-@contextmanager
-def _one_at_a_time(place: Path) -> Iterator[None]:
-    with open(place.with_suffix(".lock"), "w") as lock:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _compile(source: str, place: Path, target: str) -> None:

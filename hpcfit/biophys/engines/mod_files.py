@@ -1,6 +1,5 @@
 """Compile a folder of .mod files for NEURON, once per content, into a cache that any number of processes share."""
 
-import fcntl
 import hashlib
 import os
 import re
@@ -9,13 +8,12 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from hpcfit.errors import EngineError, InputError, MechanismError
-from hpcfit.population.files import make_folder, storage_error
+from hpcfit.population.files import make_folder, one_at_a_time, storage_error
 
 _LIBRARY_NAMES = ("libnrnmech.so", "libnrnmech.dylib", ".libs/libnrnmech.so")
 
@@ -46,7 +44,7 @@ def compiled(folder: Path) -> Path:
     place = cache_folder() / "mechanisms" / _content_hash(files)
     if (library := _library_in(place)) is None:
         make_folder(place.parent)
-        with _one_at_a_time(place):
+        with one_at_a_time(place.with_suffix(".lock")):
             if (library := _library_in(place)) is None:
                 _compile(files, place)
                 library = _library_in(place)
@@ -74,15 +72,6 @@ def _content_hash(files: list[Path]) -> str:
 def _library_in(place: Path) -> Path | None:
     folder = place / os.uname().machine
     return next((folder / name for name in _LIBRARY_NAMES if (folder / name).exists()), None)
-
-
-@contextmanager
-def _one_at_a_time(place: Path) -> Iterator[None]:
-    """Others wait while one compiles.  Where locks do not work, several compile and the first to finish is kept."""
-    with open(place.with_suffix(".lock"), "w") as lock:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _compile(files: list[Path], place: Path) -> None:
