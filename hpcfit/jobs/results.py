@@ -83,7 +83,9 @@ def _write_traces(path: Path, problem: Problem, engine: Engine, values: np.ndarr
         for stimulus, v_mV in zip(problem.stimuli, responses.v_mV, strict=True):
             group = file.create_group(stimulus.name)
             group["model_v_mV"] = v_mV[0]
-            group["current_nA"] = stimulus.current_nA(responses.time_ms(stimulus.name))
+            # A current that lasts to the end is off at the very last sample: it is drawn as it was before.
+            times = np.minimum(responses.time_ms(stimulus.name), np.nextafter(stimulus.duration_ms, 0.0))
+            group["current_nA"] = stimulus.current_nA(times)
             group.attrs.update(dt_ms=responses.dt_ms, sites=list(responses.sites), window_ms=stimulus.window_ms)
             for (name, site), recorded in problem.targets.traces.items():
                 if name == stimulus.name and "recorded_v_mV" not in group:
