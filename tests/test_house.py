@@ -2,9 +2,9 @@
 
 import ast
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,11 +223,12 @@ def python(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 def seconds(*args: str) -> float:
-    start = time.perf_counter()
+    """Processor seconds, user and system, that a Python started with these arguments takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = python(*args)
-    elapsed = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    return elapsed
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 HELP = "import sys; sys.argv = ['hpcfit', '--help']\nfrom hpcfit.cli import main\nmain()"
@@ -239,9 +240,9 @@ STARTS = [
 
 @pytest.mark.parametrize("program", STARTS)
 def test_start_stays_within_its_budget(program):
-    # Thousands of ranks import at once from one file system.  The least of several starts is what the start itself
-    # costs: other tests run on the other core, and whatever they take comes on top.
-    starts, bare = zip(*((seconds("-c", program), seconds("-c", "pass")) for _ in range(9)), strict=True)
+    # Thousands of ranks import at once from one file system.  Processor time, the least of several starts: on a busy
+    # machine the clock on the wall counts what others do, here the kernels of other tests on both cores.
+    starts, bare = zip(*((seconds("-c", program), seconds("-c", "pass")) for _ in range(7)), strict=True)
     assert min(starts) - min(bare) < START_BUDGET_S, (starts, bare)
 
 

@@ -89,14 +89,6 @@ class FeatureService:
         return values
 
 
-@dataclass(frozen=True)
-class Failures:
-    """What had no number in one generation."""
-
-    undefined_features: int
-    failed_simulations: int
-
-
 def feature_service(fit: FitSettings, targets: Targets) -> Callable[[], FeatureService]:
     """What builds the service in a worker: picklable, and holding recorded traces only where a term needs them.
 
@@ -154,14 +146,6 @@ def contributions(
     distances = np.where(undefined, penalties.undefined_feature, distances)
     distances = np.where(simulated, distances, penalties.failed_simulation)
     return np.ascontiguousarray(weights * distances), undefined
-
-
-def count_failures(undefined: np.ndarray, status: np.ndarray) -> Failures:
-    """How many features were undefined and simulations failed.
-
-    undefined: (individuals, terms), as from `contributions`; status: (individuals, stimuli), one entry a simulation.
-    """
-    return Failures(int(np.count_nonzero(undefined)), int(np.count_nonzero(np.asarray(status) != Status.OK)))
 
 
 def _scoring(stimulus: StimulusSettings, fit: FitSettings, targets: Targets) -> StimulusScoring:

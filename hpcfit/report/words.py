@@ -8,11 +8,6 @@ def number(value: float, digits: int = 4) -> str:
     return "undefined" if math.isnan(value) else f"{value:.{digits}g}"
 
 
-def quantity(value: float, unit: str, digits: int = 4) -> str:
-    """A number and its unit; an empty unit leaves the number alone."""
-    return f"{number(value, digits)} {unit}".rstrip()
-
-
 def duration(seconds: float) -> str:
     """A time in its two largest units: 3 d 04 h, 2 h 05 min, 3 min 20 s, 4.2 s."""
     if not math.isfinite(seconds):

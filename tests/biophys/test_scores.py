@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.features import extract
-from hpcfit.biophys.scores import contributions, count_failures, feature_service, trace_distance
+from hpcfit.biophys.scores import contributions, feature_service, trace_distance
 from hpcfit.biophys.settings import FitSettings, PenaltySettings
 from hpcfit.biophys.targets import build_targets
 from hpcfit.biophys.terms import Term
@@ -47,8 +47,6 @@ def test_undefined_features_and_failed_simulations_have_their_penalties_and_coun
     # A value that comes with a failed simulation does not count.
     assert added.tolist() == [[14, 1, 7], [22, 11, 2], [6, 1, 11]]
     assert undefined.tolist() == [[True, False, True], [False, False, False], [False, False, False]]
-    failures = count_failures(undefined, by_stimulus)
-    assert (failures.undefined_features, failures.failed_simulations) == (2, 2)
 
 
 values_or_nothing = st.one_of(st.floats(-1e3, 1e3), st.just(np.nan), st.just(np.inf))

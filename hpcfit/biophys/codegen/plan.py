@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Mechanism, Name, Statement, Unary
+from hpcfit.biophys.codegen.algebra import read_before_set
+from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.structure import Reach, Structure
 from hpcfit.errors import MechanismError
 
@@ -123,24 +124,14 @@ def writes_concentration(mechanism: Mechanism) -> bool:
 
 def kept(mechanism: Mechanism) -> list[str]:
     """Assigned variables that carry a value from one block, or one step, to the next."""
-    carried = [*_read_first(mechanism.current, set()), *_read_first(mechanism.advance, set())]
-    own = {*mechanism.assigned}
-    return [name for name in dict.fromkeys(carried) if name in own]
+    carried = read_before_set(mechanism.current) | read_before_set(mechanism.advance)
+    return [name for name in mechanism.assigned if name in carried]
 
 
 def concentrations(mechanisms: Iterable[Mechanism]) -> list[str]:
     """Concentrations that are states because one of the mechanisms writes them."""
     names = [name for mechanism in mechanisms for ion in mechanism.ions for name in ion.writes]
     return [name for name in dict.fromkeys(names) if name[-1] in "io" and not name.startswith("i")]
-
-
-def ion_of(variable: str, mechanisms: Iterable[Mechanism]) -> str | None:
-    """The ion that eca, ica, cai or cao belongs to."""
-    for mechanism in mechanisms:
-        for ion in mechanism.ions:
-            if variable in (f"e{ion.name}", f"i{ion.name}", f"{ion.name}i", f"{ion.name}o"):
-                return ion.name
-    return None
 
 
 def currents_read(mechanisms: Iterable[Mechanism]) -> list[str]:
@@ -207,33 +198,3 @@ def _parameters(
 def _rows(all_nodes: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     order = {int(node): row for row, node in enumerate(all_nodes)}
     return np.array([order[int(node)] for node in nodes])
-
-
-def names_read(expression: Expression) -> Iterator[str]:
-    """Every variable in an expression."""
-    match expression:
-        case Name(name):
-            yield name
-        case Unary(_, operand):
-            yield from names_read(operand)
-        case Binary(_, left, right):
-            yield from names_read(left)
-            yield from names_read(right)
-        case Call(_, arguments):
-            for argument in arguments:
-                yield from names_read(argument)
-
-
-def _read_first(statements: Sequence[Statement], written: set[str]) -> Iterator[str]:
-    """Variables that are read before they are written for certain; `written` grows."""
-    for statement in statements:
-        if isinstance(statement, Assign):
-            yield from (name for name in names_read(statement.value) if name not in written)
-            written.add(statement.target)
-            continue
-        assert isinstance(statement, If)
-        yield from (name for name in names_read(statement.test) if name not in written)
-        then, otherwise = set(written), set(written)
-        yield from _read_first(statement.then, then)
-        yield from _read_first(statement.otherwise, otherwise)
-        written |= then & otherwise
