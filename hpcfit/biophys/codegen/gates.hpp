@@ -1,36 +1,50 @@
-// Gates as piecewise polynomials of voltage: tables are [A, B][power][segment].
+// Gates as piecewise polynomials of voltage.
 #pragma once
 
-struct Segment {
+template <class V, class M> struct Segment {
     M index;
     V u;  // from -1/2 to 1/2 across the segment
+    M outside;
 };
 
-INLINE Segment segment_of(V v) {
-    V x = (v - gate_low) * gate_per_mV;
-    x = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
-    const M index = __builtin_convertvector(x, M);
-    return {index, x - __builtin_convertvector(index, V) - R(0.5)};
+INLINE Segment<V, M> segment_of(V v, R low) {
+    const V x = (v - low) * gate_per_mV;
+    const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
+    const M index = __builtin_convertvector(inside, M);
+    return {index, inside - __builtin_convertvector(index, V) - R(0.5), x != inside};
+}
+
+INLINE Segment<V2, M2> segment_of(V2 v, R low) {
+    const Segment<V, M> a = segment_of(v.a, low), b = segment_of(v.b, low);
+    return {{a.index, b.index}, {a.u, b.u}, {a.outside, b.outside}};
 }
 
 // One coefficient for each lane's segment.
 INLINE V pick(const R* table, M index) {
-    if constexpr (SEGMENTS == 2 * W) {
+#if defined(__AVX512F__)
+    if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64)
         return __builtin_shuffle(load(table), load(table + W), index);
-    } else {
-        V chosen;
-        for (int i = 0; i < W; ++i) chosen[i] = table[index[i]];
-        return chosen;
-    }
+#endif
+    V chosen;
+    for (int i = 0; i < W; ++i) chosen[i] = table[index[i]];
+    return chosen;
 }
 
-INLINE V polynomial(const R* table, Segment at) {
+INLINE V2 pick(const R* table, M2 index) {
+#if defined(__AVX512F__)
+    if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64) {
+        V low = load(table), high = load(table + W);
+        asm("" : "+v"(low), "+v"(high));  // or the compiler loads them again for the second node
+        return {__builtin_shuffle(low, high, index.a), __builtin_shuffle(low, high, index.b)};
+    }
+#endif
+    return {pick(table, index.a), pick(table, index.b)};
+}
+
+// table: [powers][segments], lowest power first.
+template <int DEGREE, class V, class M> INLINE V polynomial(const R* table, const Segment<V, M>& at) {
     V p = pick(table + DEGREE * SEGMENTS, at.index);
+#pragma GCC unroll 20
     for (int power = DEGREE - 1; power >= 0; --power) p = p * at.u + pick(table + power * SEGMENTS, at.index);
     return p;
-}
-
-INLINE V advanced(const R* table, Segment at, V state) {
-    const V a = polynomial(table, at), b = polynomial(table + (DEGREE + 1) * SEGMENTS, at);
-    return state + (b - a * state);
 }

@@ -1,14 +1,15 @@
 """Gates that depend on voltage alone, as piecewise polynomials: m += B(v) - A(v) m.
 
 For a gate with m' = (minf - m) / tau the exact step is A = 1 - exp(-dt / tau), B = minf A.  Both are smooth functions
-of v between the places where a mechanism branches, so a polynomial of degree 5 on each of 32 segments replaces two or
-three exponentials and four divisions.  What a gate's update is, is found by running its statements, not by reading
-them: any form that is affine in the state qualifies, and a gate that cannot be fitted to the tolerance keeps its own
-statements.
+of v between the places where a mechanism branches, so short polynomials on a few segments, each of the lowest degree
+that holds the tolerance, replace two or three exponentials and four divisions.  What a gate's update is, is found by
+running its statements, not by reading them: any form that is affine in the state qualifies, and a gate that cannot be
+fitted keeps its own statements.  So do voltages outside the segments.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,44 +17,78 @@ from hpcfit.biophys.codegen.algebra import assigned_in, names_in
 from hpcfit.biophys.codegen.interpret import run
 from hpcfit.biophys.codegen.ir import Assign, If, Mechanism, Statement
 
-SEGMENTS = 32
-DEGREE = 5
-TOLERANCE = 2e-6
-_STARTS = [-130.0 + 0.5 * k for k in range(22)]
-_RANGES = tuple((low, low + SEGMENTS * width) for width in (6.0, 6.25, 6.5) for low in _STARTS)
-"""Ranges to try, mV: one of them has a boundary at the voltage where a mechanism branches."""
+_POINTS = 24
+"""Where a function is sampled on each segment: more than the highest degree."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How finely gates are cut up, and how exact they must be.
+
+    Attributes
+    ----------
+    segments
+        Twice the lanes: as many as two vector registers hold.
+    width_mV
+        Of a segment.
+    tolerance
+        Largest error of A and of B in units of A: what it makes of a steady state, relative.
+    degree
+        The highest that is worth it; a gate that needs more keeps its statements.
+    """
+
+    segments: int
+    width_mV: float
+    tolerance: float
+    degree: int
+
+
+SINGLE = Grid(segments=32, width_mV=6.0, tolerance=1e-5, degree=7)
+DOUBLE = Grid(segments=16, width_mV=12.0, tolerance=1e-11, degree=17)
+"""Both span 192 mV, from about -120 to 72 mV."""
+_HIGHEST_START_MV = -120.0
 
 
 @dataclass(frozen=True)
 class GateTable:
-    """Polynomials of one state: (2, degree + 1, segments), A then B, lowest power first, in (v - middle) / width."""
+    """Polynomials of one state in (v - middle of a segment) / width, lowest power first.
 
-    coefficients: np.ndarray
+    Attributes
+    ----------
+    a, b
+        (powers, segments).
+    error
+        The largest on a fine grid, in units of A.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
     error: float
 
 
 @dataclass(frozen=True)
-class Range:
-    """The voltages that the segments cover; outside, the nearest end counts."""
+class MechanismGates:
+    """The tables of all states of a mechanism, the voltage at which their segments begin, and what they were made with.
+
+    values: what the mechanism's statements read besides voltage and states, for voltages outside the segments.
+    """
 
     low_mV: float
-    high_mV: float
-
-    @property
-    def width_mV(self) -> float:
-        return (self.high_mV - self.low_mV) / SEGMENTS
+    tables: Mapping[str, GateTable]
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Gates:
-    """The tables of a kernel: (mechanism, state) -> table, all over one range."""
+    """The tables of a kernel by mechanism."""
 
-    where: Range
-    tables: Mapping[tuple[str, str], GateTable]
+    grid: Grid
+    mechanisms: Mapping[str, MechanismGates]
 
-    def has(self, mechanism: Mechanism) -> bool:
-        """Are all states of that mechanism in tables?"""
-        return bool(mechanism.states) and (mechanism.name, mechanism.states[0]) in self.tables
+    @cached_property
+    def starts_mV(self) -> tuple[float, ...]:
+        """The voltages at which segments of some mechanism begin, each once."""
+        return tuple(dict.fromkeys(one.low_mV for one in self.mechanisms.values()))
 
 
 def voltage_gates(mechanism: Mechanism, values: Mapping[str, float]) -> bool:
@@ -72,46 +107,81 @@ def voltage_gates(mechanism: Mechanism, values: Mapping[str, float]) -> bool:
     return all(_is_own_affine(mechanism, state, values, v) for state in mechanism.states)
 
 
-def fit_gates(mechanisms: Sequence[Mechanism], values: Mapping[str, Mapping[str, float]]) -> Gates:
-    """Tables of all states of these mechanisms on the range that suits them best.
+def fit_gates(mechanisms: Sequence[Mechanism], values: Mapping[str, Mapping[str, float]], grid: Grid) -> Gates:
+    """Tables of all states of these mechanisms, for those where every state meets the grid's tolerance.
 
-    A mechanism of which a state misses the tolerance on it has no table.
+    All share the same segments, so that a segment is found once for a voltage; a mechanism that branches at some
+    voltage has its own, with a boundary there.
     """
-    best: tuple[int, float, Range, dict[tuple[str, str], GateTable]] | None = None
-    for low, high in _RANGES:
-        where = Range(low, high)
-        tables = {
-            (mechanism.name, state): _fit(mechanism, state, values[mechanism.name], where)
-            for mechanism in mechanisms
-            for state in mechanism.states
-        }
-        poor = {name for (name, _), table in tables.items() if not table.error < TOLERANCE}
-        kept = {key: table for key, table in tables.items() if key[0] not in poor}
-        worst = max((table.error for table in kept.values()), default=0.0)
-        if best is None or (len(poor), worst) < (best[0], best[1]):
-            best = (len(poor), worst, where, kept)
-        if best[0] == 0 and best[1] < TOLERANCE / 4:
-            break
-    assert best is not None
-    return Gates(best[2], best[3])
+    found: dict[str, MechanismGates] = {}
+    for mechanism in mechanisms:
+        for low in _starts(grid, found):
+            tables = _tables(mechanism, values[mechanism.name], low, grid)
+            if tables:
+                found[mechanism.name] = MechanismGates(low, tables, values[mechanism.name])
+                break
+    return Gates(grid, found)
 
 
-def _fit(mechanism: Mechanism, state: str, values: Mapping[str, float], where: Range) -> GateTable:
-    nodes = np.cos(np.pi * (np.arange(12) + 0.5) / 12) / 2  # Chebyshev's, in u from -1/2 to 1/2
-    middles = where.low_mV + where.width_mV * (np.arange(SEGMENTS) + 0.5)
-    sampled = _a_and_b(mechanism, state, values, middles[:, None] + where.width_mV * nodes)
-    coefficients = np.empty((2, DEGREE + 1, SEGMENTS))
-    for which in range(2):
-        chebyshev = np.polynomial.chebyshev.chebfit(2 * nodes, sampled[which].T, DEGREE)
-        for segment in range(SEGMENTS):
-            power = np.polynomial.chebyshev.cheb2poly(chebyshev[:, segment])
-            full = np.zeros(DEGREE + 1)
-            full[: len(power)] = power
-            coefficients[which, :, segment] = full * 2.0 ** np.arange(DEGREE + 1)
-    check = np.linspace(-0.5, 0.5, 33)
-    exact = _a_and_b(mechanism, state, values, middles[:, None] + where.width_mV * check)
-    fitted = np.stack([np.polynomial.polynomial.polyval(check, coefficients[which]) for which in range(2)])
-    return GateTable(coefficients, float(np.max(np.abs(fitted - exact))))
+def _starts(grid: Grid, found: Mapping[str, MechanismGates]) -> Iterator[float]:
+    """Where segments may begin: first as those of other mechanisms do."""
+    used = dict.fromkeys(one.low_mV for one in found.values())
+    yield from used
+    steps = np.arange(0.0, grid.width_mV, 0.5)
+    yield from (low for low in (_HIGHEST_START_MV - steps).tolist() if low not in used)
+
+
+def _tables(mechanism: Mechanism, values: Mapping[str, float], low_mV: float, grid: Grid) -> dict[str, GateTable]:
+    """By state; empty when one of them misses the tolerance."""
+    tables: dict[str, GateTable] = {}
+    for state in mechanism.states:
+        table = _fit(mechanism, state, values, low_mV, grid)
+        if table is None:
+            return {}
+        tables[state] = table
+    return tables
+
+
+def _fit(
+    mechanism: Mechanism, state: str, values: Mapping[str, float], low_mV: float, grid: Grid
+) -> GateTable | None:
+    nodes = np.cos(np.pi * (np.arange(_POINTS) + 0.5) / _POINTS)  # Chebyshev's
+    check = np.linspace(-1.0, 1.0, 33) * (1.0 - 1e-9)  # a boundary itself may belong to either branch
+    middles = low_mV + grid.width_mV * (np.arange(grid.segments) + 0.5)
+    sampled = _a_and_b(mechanism, state, values, middles[:, None] + grid.width_mV / 2 * nodes)
+    exact = _a_and_b(mechanism, state, values, middles[:, None] + grid.width_mV / 2 * check)
+    scale = np.maximum(np.abs(exact[0]), 1e-12)
+    spread = max(1.0, float(np.max(np.abs(exact[1]) / scale)))
+    fits = [
+        _lowest(nodes, sampled[which], check, exact[which], scale * (1.0, spread)[which], grid) for which in range(2)
+    ]
+    if fits[0] is None or fits[1] is None:
+        return None
+    (a, error_a), (b, error_b) = fits
+    return GateTable(a, b, max(error_a, error_b))
+
+
+def _lowest(
+    nodes: np.ndarray, sampled: np.ndarray, check: np.ndarray, exact: np.ndarray, scale: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, float] | None:
+    """The polynomials (powers, segments) of lowest degree that meet the tolerance, and their error."""
+    if not (np.all(np.isfinite(sampled)) and np.all(np.isfinite(exact))):
+        return None
+    all_of_them = np.polynomial.chebyshev.chebfit(nodes, sampled.T, _POINTS - 1)
+    for degree in range(grid.degree + 1):
+        chebyshev = all_of_them[: degree + 1]  # of the function sampled at Chebyshev's nodes: truncation is near best
+        error = np.max(np.abs(np.polynomial.chebyshev.chebval(check, chebyshev) - exact) / scale)
+        if error < grid.tolerance:
+            return _powers(degree) @ chebyshev, float(error)
+    return None
+
+
+def _powers(degree: int) -> np.ndarray:
+    """(powers, degree + 1): Chebyshev's polynomials over -1 to 1 as powers of half the argument."""
+    matrix = np.zeros((degree + 1, degree + 1))
+    for one in range(degree + 1):
+        matrix[: one + 1, one] = np.polynomial.chebyshev.cheb2poly(np.eye(degree + 1)[one])[: one + 1]
+    return matrix * 2.0 ** np.arange(degree + 1)[:, None]
 
 
 def _a_and_b(mechanism: Mechanism, state: str, values: Mapping[str, float], v: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 // The time loop over one block, and the entry point that shares blocks out to threads.
 #pragma once
+#include <vector>
 
 struct Arguments {
     int64_t blocks, steps, every, sites, injections, threads;
@@ -16,32 +17,49 @@ struct Arguments {
 
 constexpr int CHECK_EVERY = 400;
 
-INLINE void eliminate_and_substitute(Block& b) {
-    for (int i = N - 1; i > 0; --i) {
-        const int p = parent[i];
-        const V to_parent = b.to_parent(i), own = b.own(i);
-        V dv = load(b.v + p * W) - load(b.v + i * W);
-        if constexpr (sizeof(R) == 4) dv += load(b.low + p * W) - load(b.low + i * W);
-        const V rhs = load(b.rhs + i * W) + own * dv;
-        const V e = load(b.e + i * W);
-        const V inverse = R(1) / (e + own), share = to_parent * inverse;
-        store(b.e + p * W, load(b.e + p * W) + share * e);
-        store(b.rhs + p * W, load(b.rhs + p * W) + (share * rhs - to_parent * dv));
-        store(b.e + i * W, inverse);
-        store(b.rhs + i * W, rhs);
-    }
-    store(b.rhs, load(b.rhs) / load(b.e));
-    for (int i = 1; i < N; ++i)
-        store(b.rhs + i * W, (load(b.rhs + i * W) + b.own(i) * load(b.rhs + parent[i] * W)) * load(b.e + i * W));
-    for (int i = 0; i < N; ++i) {
-        const V change = R(order) * load(b.rhs + i * W), v = load(b.v + i * W);
-        if constexpr (sizeof(R) == 4) {
-            const V small = load(b.low + i * W) + change, sum = v + small;
-            store(b.low + i * W, small - (sum - v));
-            store(b.v + i * W, sum);
-        } else {
-            store(b.v + i * W, v + change);
+// Where sums over children start and are kept, so that none has to be set to zero: the first child to come adds to the
+// row of zeros, or to that of the injected current, and leaves the sum in its parent's row.
+struct Sums {
+    std::vector<int> own, parents, start;
+    int rows = INJECTED;
+
+    explicit Sums(const Arguments& a) : own(N, ZEROS), parents(N), start(a.injections) {
+        std::vector<int> row(N + 2, ZEROS);
+        for (int64_t k = 0; k < a.injections; ++k) {
+            int& here = row[a.injected[k]];
+            if (here == ZEROS) here = rows++;
+            start[k] = here;
         }
+        for (int i = N - 1; i >= 0; --i) {
+            own[i] = row[i];
+            parents[i] = row[parent[i]];
+            row[parent[i]] = parent[i];
+        }
+    }
+};
+
+// v and what rounding left of it, advanced by `change`.
+INLINE void advance(R* v, R* low, V change) {
+    const V before = load(v);
+    if constexpr (sizeof(R) == 4) {
+        const V small = load(low) + change, sum = before + small;
+        store(low, small - (sum - before));
+        store(v, sum);
+    } else {
+        store(v, before + change);
+    }
+}
+
+static NOINLINE void towards_leaves(const Block& b) {
+    R* __restrict const v = b.v;
+    R* __restrict const low = b.low;
+    R* __restrict const dv = b.dv;
+    const R* __restrict const rhs = b.rhs;
+    const R* __restrict const inverse = b.e;
+    for (int64_t i = 0, at = 0; i < N; ++i, at += W) {
+        const V x = (load(rhs + at) + b.own(int(i)) * load(dv + int64_t(parent[i]) * W)) * load(inverse + at);
+        store(dv + at, x);
+        advance(v + at, low + at, R(order) * x);
     }
 }
 
@@ -51,7 +69,7 @@ static bool any_within_bounds(const Block& b) {
     return false;
 }
 
-static void run_block(const Arguments& a, int64_t number, Block& b) {
+static void run_block(const Arguments& a, const Sums& sums, int64_t number, Block& b) {
     const int64_t samples = a.steps / a.every + 1;
     R* const out = a.out + number * a.sites * samples * W;
     for (int i = 0; i < N; ++i) {
@@ -70,22 +88,20 @@ static void run_block(const Arguments& a, int64_t number, Block& b) {
             a.stopped[number] = step;
             break;
         }
-        if (step == 0) all_classes<true>(b); else all_classes<false>(b);
-        for (int k = 0; k < BARE; ++k) {
-            store(b.rhs + bare[k] * W, c(0));
-            store(b.e + bare[k] * W, c(0));
-        }
+        for (int64_t k = 0; k < a.injections; ++k) store(b.rhs + sums.start[k] * W, c(0));
         for (int64_t k = 0; k < a.injections; ++k) {
-            R* const rhs = b.rhs + a.injected[k] * W;
+            R* const rhs = b.rhs + sums.start[k] * W;
             store(rhs, load(rhs) + a.current[k * a.steps + step]);
         }
-        eliminate_and_substitute(b);
+        if (step == 0) towards_root<true>(b); else towards_root<false>(b);
+        towards_leaves(b);
         b.t = R(step + 1) * dt;
     }
 }
 
 extern "C" int hpcfit_run(const Arguments* a) {
-    int64_t states = 4 * int64_t(N), lanes = 0;
+    const Sums sums(*a);
+    int64_t states = 5 * int64_t(sums.rows), lanes = 0;
     for (int k = 0; k < CLASSES; ++k) states += class_states[k], lanes += class_lanes[k];
     int failed = 0;
 #pragma omp parallel num_threads(a->threads)
@@ -100,7 +116,10 @@ extern "C" int hpcfit_run(const Arguments* a) {
             }
             Block b;
             R* next = memory;
-            for (R** array : {&b.v, &b.e, &b.rhs, &b.low}) *array = next, next += int64_t(N) * W;
+            std::memset(memory, 0, 5 * int64_t(sums.rows) * W * sizeof(R));
+            for (R** array : {&b.v, &b.dv, &b.e, &b.rhs, &b.low}) *array = next, next += int64_t(sums.rows) * W;
+            b.own_sum = sums.own.data();
+            b.parent_sum = sums.parents.data();
             const R* parameters = a->lanes + number * lanes * W;
             for (int k = 0; k < CLASSES; ++k) {
                 b.states[k] = next, next += int64_t(class_states[k]) * W;
@@ -108,7 +127,7 @@ extern "C" int hpcfit_run(const Arguments* a) {
             }
             b.globals = a->globals + number * GLOBALS * W;
             b.edges = a->edges + number * 3 * N * W;
-            run_block(*a, number, b);
+            run_block(*a, sums, number, b);
         }
         std::free(memory);
     }

@@ -3,7 +3,8 @@
 Layout [node][variable][lane]: a block of lanes keeps all its states in cache through the whole time loop.  A step is
     currents at v(t) -> elimination towards the root -> substitution towards the leaves -> v(t + dt) -> states,
 NEURON's staggered scheme; states of a step and currents of the next share one pass over the nodes of a class.
-Elimination works on the excess e = d - |b| of the diagonal over the coupling to the parent: e_p += a e / (e + b) has no
+Currents of a node and its elimination share the pass towards the root, so that the one's arithmetic hides the other's
+waiting.  Elimination works on the excess e = d - |b| of the diagonal over the coupling to the parent: e_p += a e / (e + b) has no
 difference in it, so single precision loses nothing where compartments are tightly coupled.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hpcfit.biophys.codegen.expression_cpp import expression_cpp, statements_cpp
-from hpcfit.biophys.codegen.gates import DEGREE, SEGMENTS, Gates
+from hpcfit.biophys.codegen.gates import Gates, GateTable
 from hpcfit.biophys.codegen.ir import Current, Mechanism
 from hpcfit.biophys.codegen.plan import (
     NodeClass,
@@ -40,12 +41,13 @@ def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, g
         f"#define HPCFIT_LANES {lanes}",
         f"#define HPCFIT_EDGES_VARY {int(plan.edges_vary)}",
         '#include "lanes.hpp"',
+        '#include "pair.hpp"',
         f"static const R dt = R({dt_ms!r});",
         f"static const R cj = R({(2.0 if order == 2 else 1.0) / dt_ms!r});",
         f"constexpr int order = {order};",
         *_tables(plan),
-        *(_gate_tables(gates) if gates else ()),
         '#include "block.hpp"',
+        *(_gate_tables(plan, gates) if gates else ()),
         *(line for index, group in enumerate(plan.classes) for line in _class_functions(plan, index, group, gates)),
         *_dispatch(plan),
         '#include "harness.hpp"',
@@ -59,21 +61,20 @@ def _tables(plan: Plan) -> Iterator[str]:
     parents = np.maximum(structure.parent, 0)
     # Conductance between a node and its parent, per area of the one and of the other: 1 / (MOhm um2) is 100 S/cm2.
     own, parental = 100.0 / (resistance * area), 100.0 / (resistance * area[parents])
+    own[structure.parent < 0] = parental[structure.parent < 0] = 0.0
     yield f"constexpr int N = {len(structure.parent)};"
-    yield _array("int", "parent", structure.parent)
+    yield _array("int", "parent", np.where(structure.parent < 0, len(structure.parent) + 1, structure.parent))  # SINK
     yield _array("R", "b_fixed", own)
     yield _array("R", "a_fixed", parental)
     yield _array("R", "cm_fixed", np.where(structure.membrane, 1e-3 * structure.cm_uF_cm2, 0.0))
-    bare = np.flatnonzero(~structure.membrane)
-    yield f"constexpr int BARE = {len(bare)};"
-    yield _array("int", "bare", bare if len(bare) else np.array([0]))
     for index, group in enumerate(plan.classes):
         yield f"constexpr int n{index} = {len(group.nodes)}, states{index} = {max(1, len(group.states))};"
         yield f"constexpr int lanes{index} = {len(group.lanes)};"
         yield _array("int", f"nodes{index}", group.nodes)
         for number, values in enumerate(group.numbers.values()):
             yield _array("R", f"number{index}_{number}", values)
-    yield f"constexpr int CLASSES = {len(plan.classes)}, GLOBALS = {len(plan.lane_globals)};"
+    shared = sum(len(group.shared) for group in plan.classes)
+    yield f"constexpr int CLASSES = {len(plan.classes)}, GLOBALS = {len(plan.lane_globals) + shared};"
     yield _array("int", "class_states", np.array([len(g.nodes) * max(1, len(g.states)) for g in plan.classes]))
     yield _array("int", "class_lanes", np.array([len(g.nodes) * len(g.lanes) for g in plan.classes]))
 
@@ -83,13 +84,29 @@ def _array(kind: str, name: str, values: np.ndarray) -> str:
     return f"static const {kind} {name}[] = {{{numbers}}};"
 
 
-def _gate_tables(gates: Gates) -> Iterator[str]:
-    yield f"static const R gate_low = R({gates.where.low_mV!r}), gate_per_mV = R({1.0 / gates.where.width_mV!r});"
-    yield f"constexpr int SEGMENTS = {SEGMENTS}, DEGREE = {DEGREE};"
-    for (mechanism, state), table in gates.tables.items():
-        numbers = ", ".join(repr(value) for value in table.coefficients.ravel().tolist())
-        yield f"alignas(64) static const R gate_{mechanism}_{state}[] = {{{numbers}}};"
+def _gate_tables(plan: Plan, gates: Gates) -> Iterator[str]:
+    """Coefficients, and for voltages outside of them the mechanism's own statements."""
+    yield f"constexpr int SEGMENTS = {gates.grid.segments};"
+    yield f"static const R gate_per_mV = R({1.0 / gates.grid.width_mV!r});"
     yield '#include "gates.hpp"'
+    for name, mechanism in plan.mechanisms.items():
+        if name not in gates.mechanisms:
+            continue
+        for state, table in gates.mechanisms[name].tables.items():
+            for which, values in (("a", table.a), ("b", table.b)):
+                numbers = ", ".join(repr(value) for value in values.ravel().tolist())
+                yield f"alignas(64) static const R {which}_{name}_{state}[] = {{{numbers}}};"
+        states = {state: f"x_{state}" for state in mechanism.states}
+        references = ", ".join(f"V& {variable}" for variable in states.values())
+        yield f"static __attribute__((noinline, cold)) void outside_{name}(V v, {references}) {{"
+        values = {key: f"c(R({value!r}))" for key, value in gates.mechanisms[name].values.items()}
+        yield from statements_cpp(mechanism.advance, {**values, **states, "v": "v"}, set())
+        yield "}"
+        references = ", ".join(f"V2& {variable}" for variable in states.values())
+        yield f"static __attribute__((noinline, cold)) void outside_{name}(V2 v, {references}) {{"
+        for half in "ab":
+            yield f"outside_{name}(v.{half}, {', '.join(f'{variable}.{half}' for variable in states.values())});"
+        yield "}"
 
 
 def _class_functions(plan: Plan, index: int, group: NodeClass, gates: Gates | None) -> Iterator[str]:
@@ -98,25 +115,33 @@ def _class_functions(plan: Plan, index: int, group: NodeClass, gates: Gates | No
 
 
 def _function(plan: Plan, index: int, group: NodeClass, name: str, body: Iterator[str]) -> Iterator[str]:
-    """A function that goes over the nodes of a class: load, work, store."""
-    yield f"template <bool FIRST> static void {name}{index}(Block& block) {{"
-    yield f"for (int k = 0; k < n{index}; ++k) {{"
-    yield f"const int node = nodes{index}[k];"
-    yield f"R* const s = block.states[{index}] + k * (states{index} * W);"
-    yield f"const R* const p = block.lanes[{index}] + k * (lanes{index} * W); (void)p;"
-    yield "V v = load(block.v + node * W);"
+    """A function that goes over the nodes of a class, two at a time: load, work, store."""
+    yield f"template <bool FIRST, class At> INLINE void {name}{index}_at(Block& block, At at) {{"
+    yield "typedef typename At::V V; typedef typename At::M M;"
+    yield "V v = at.of(block.v);"
     for number, slot in enumerate(group.states):
-        yield f"V {_variable(slot)} = load(s + {number} * W);"
+        yield f"V {_variable(slot)} = at.state({number});"
     for number, slot in enumerate(group.lanes):
-        yield f"const V {_variable(slot)} = load(p + {number} * W);"
+        yield f"const V {_variable(slot)} = at.lane({number});"
+    first = len(plan.lane_globals) + sum(len(other.shared) for other in plan.classes[:index])
+    for number, slot in enumerate(group.shared, first):
+        yield f"const V {_variable(slot)} = load(block.globals + {number} * W);"
     for number, slot in enumerate(group.numbers):
-        yield f"const V {_variable(slot)} = c(number{index}_{number}[k]);"
+        yield f"const V {_variable(slot)} = at.number(number{index}_{number});"
     for slot, value in group.literals.items():
         yield f"const V {_variable(slot)} = c(R({value!r}));"
     yield from body
     for number, slot in enumerate(group.states):
-        yield f"store(s + {number} * W, {_variable(slot)});"
-    yield "}}"
+        yield f"at.keep({number}, {_variable(slot)});"
+    yield "}"
+    yield f"template <bool FIRST> static NOINLINE void {name}{index}(Block& block, int k, int end) {{"
+    yield f"R* s = block.states[{index}] + k * (states{index} * W);"
+    yield f"const R* p = block.lanes[{index}] + k * (lanes{index} * W);"
+    yield f"constexpr int states = states{index}, lanes = lanes{index}; const int* const nodes = nodes{index};"
+    yield "for (; k + 1 < end; k += 2, s += 2 * states * W, p += 2 * lanes * W)"
+    yield f"    {name}{index}_at<FIRST>(block, Two(nodes, k, s, p, states, lanes));"
+    yield f"if (k < end) {name}{index}_at<FIRST>(block, One(nodes, k, s, p, states, lanes));"
+    yield "}"
 
 
 def _variable(slot: Slot) -> str:
@@ -134,7 +159,7 @@ def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]
             names[name] = f"c(R({plan.structure.globals_.get(full, value)!r}))"
     for name, value in mechanism.parameters.items():
         names[name] = f"c(R({value!r}))"
-    for slot in (*group.lanes, *group.numbers, *group.literals, *group.states):
+    for slot in (*group.lanes, *group.shared, *group.numbers, *group.literals, *group.states):
         if slot.owner == mechanism.name:
             names[slot.variable] = _variable(slot)
     for ion in mechanism.ions:
@@ -196,16 +221,12 @@ def _step(plan: Plan, group: NodeClass, gates: Gates | None) -> Iterator[str]:
     yield "if constexpr (!FIRST) {"
     if reading:
         yield "if constexpr (order == 2) {"
-        yield "const V dv = load(block.rhs + node * W);"
+        yield "const V dv = at.of(block.dv);"
         yield from (f"x_ion_i{ion} += x_ion_di{ion} * dv;" for ion in reading)
         yield "}"
-    tabled = [mechanism for mechanism in group.mechanisms if gates and gates.has(mechanism)]
-    if tabled:
-        yield "const Segment at = segment_of(v);"
-    for mechanism in tabled:
-        for state in mechanism.states:
-            yield f"{_variable(Slot(mechanism.name, state))} = advanced(gate_{mechanism.name}_{state}, at, "
-            yield f"    {_variable(Slot(mechanism.name, state))});"
+    tabled = [mechanism for mechanism in group.mechanisms if gates and mechanism.name in gates.mechanisms]
+    if gates and tabled:
+        yield from _tabled(gates, tabled)
     for mechanism in group.mechanisms:
         if mechanism.advance and mechanism not in tabled:
             yield f"{{ // {mechanism.name}"
@@ -222,8 +243,39 @@ def _step(plan: Plan, group: NodeClass, gates: Gates | None) -> Iterator[str]:
         if mechanism.currents:
             yield from _currents(plan, group, mechanism, reading)
     yield from (f"x_ion_i{ion} = sum_i{ion}; x_ion_di{ion} = sum_di{ion};" for ion in reading)
-    yield "store(block.rhs + node * W, -i_total);"
-    yield "store(block.e + node * W, block.capacitance(node) + g_total);"
+    yield "at.eliminate(block, i_total, g_total);"
+
+
+def _tabled(gates: Gates, mechanisms: Sequence[Mechanism]) -> Iterator[str]:
+    """Advance the states that are in tables; a lane whose voltage is outside of them takes the statements' result."""
+    starts = dict.fromkeys(gates.mechanisms[mechanism.name].low_mV for mechanism in mechanisms)
+    for start in starts:
+        yield f"const auto at{gates.starts_mV.index(start)} = segment_of(v, R({start!r}));"
+    for mechanism in mechanisms:
+        one = gates.mechanisms[mechanism.name]
+        at = f"at{gates.starts_mV.index(one.low_mV)}"
+        variables = {state: _variable(Slot(mechanism.name, state)) for state in mechanism.states}
+        yield f"{{ // {mechanism.name}"
+        for state, table in one.tables.items():
+            a, b = (_polynomial(f"{which}_{mechanism.name}_{state}", values, at) for which, values in _both(table))
+            yield f"V n_{state} = {variables[state]} + ({b} - {a} * {variables[state]});"
+        yield f"if (__builtin_expect(any({at}.outside), 0)) {{"
+        yield from (f"V o_{state} = {variable};" for state, variable in variables.items())
+        yield f"outside_{mechanism.name}(v, {', '.join(f'o_{state}' for state in variables)});"
+        yield from (f"n_{state} = choose({at}.outside, o_{state}, n_{state});" for state in variables)
+        yield "}"
+        yield from (f"{variable} = n_{state};" for state, variable in variables.items())
+        yield "}"
+
+
+def _both(table: GateTable) -> tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]:
+    return ("a", table.a), ("b", table.b)
+
+
+def _polynomial(name: str, values: np.ndarray, at: str) -> str:
+    if len(values) == 1 and np.all(values == values[0, 0]):
+        return f"V(c(R({float(values[0, 0])!r})))"
+    return f"polynomial<{len(values) - 1}>({name}, {at})"
 
 
 def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Sequence[str]) -> Iterator[str]:
@@ -262,9 +314,18 @@ def _total(current: Current, names: dict[str, str], local: str, reading: Sequenc
 
 
 def _dispatch(plan: Plan) -> Iterator[str]:
-    yield "template <bool FIRST> static void all_classes(Block& block) {"
-    yield from (f"step{index}<FIRST>(block);" for index in range(len(plan.classes)))
+    """From the leaves to the root: runs of nodes of one class."""
+    yield "template <bool FIRST> static void towards_root(Block& block) {"
+    done = [0] * len(plan.classes)
+    node = len(plan.structure.parent)
+    for index, count in plan.runs:
+        if index < 0:
+            yield f"for (int node = {node - 1}; node >= {node - count}; --node) block.eliminate(node, c(0), c(0));"
+        else:
+            yield f"step{index}<FIRST>(block, {done[index]}, {done[index] + count});"
+            done[index] += count
+        node -= count
     yield "}"
     yield "static void all_starts(Block& block) {"
-    yield from (f"start{index}<true>(block);" for index in range(len(plan.classes)))
+    yield from (f"start{index}<true>(block, 0, n{index});" for index in range(len(plan.classes)))
     yield "}"

@@ -7,12 +7,17 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 typedef HPCFIT_REAL R;
 constexpr int W = HPCFIT_LANES;
 typedef R V __attribute__((vector_size(sizeof(R) * W)));
 typedef R Loose __attribute__((vector_size(sizeof(R) * W), aligned(sizeof(R)), may_alias));  // in a caller's array
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#define INLINE_MEMBER inline __attribute__((always_inline))
 
 template <typename T> struct Bits;
 template <> struct Bits<double> {
@@ -39,6 +44,17 @@ INLINE void store(R* p, V x) { *reinterpret_cast<Loose*>(p) = x; }
 INLINE V choose(M test, V yes, V no) { return test ? yes : no; }
 INLINE V least(V a, V b) { return a < b ? a : b; }
 INLINE V most(V a, V b) { return a > b ? a : b; }
+INLINE bool any(M test) {
+    if constexpr (sizeof(M) == 64) {
+#if defined(__AVX512F__)
+        return _mm512_test_epi32_mask((__m512i)test, (__m512i)test) != 0;
+#endif
+    }
+    uint64_t words[sizeof(M) / 8], found = 0;
+    std::memcpy(words, &test, sizeof test);
+    for (uint64_t word : words) found |= word;
+    return found != 0;
+}
 INLINE V fabs_(V x) { return x < 0 ? -x : x; }
 
 // exp(r) - 1 for |r| <= ln(2)/2: Taylor, relative error below 1 unit in the last place of R.

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpcfit.biophys.codegen.algebra import read_before_set
 from hpcfit.biophys.codegen.ir import Mechanism
+from hpcfit.biophys.codegen.order import elimination_order, renumbered, runs, trimmed
 from hpcfit.biophys.codegen.structure import Reach, Structure
 from hpcfit.errors import MechanismError
 
@@ -34,29 +35,33 @@ class NodeClass:
     Attributes
     ----------
     nodes
-        (n,) indices.
+        (n,) indices, falling: in the order in which they are eliminated.
     mechanisms
         In the order in which they run: those that write a concentration first.
     states
         (owner, variable) of everything kept from step to step.
-    lanes, numbers, literals
-        Parameters by kind; `numbers` map to (n,) values.
+    lanes, shared, numbers, literals
+        Parameters by kind: per lane and node, per lane for all nodes of the class, per node, one for all; `numbers`
+        map to (n,) values.
     """
 
     nodes: np.ndarray
     mechanisms: tuple[Mechanism, ...]
     states: tuple[Slot, ...]
     lanes: tuple[Slot, ...]
+    shared: tuple[Slot, ...]
     numbers: Mapping[Slot, np.ndarray]
     literals: Mapping[Slot, float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A structure ready for code generation."""
+    """A structure ready for code generation, its nodes in the order of the kernel."""
 
     structure: Structure
     classes: tuple[NodeClass, ...]
+    runs: tuple[tuple[int, int], ...]
+    """(class, how many nodes) from the last node to the first; class -1 has no membrane."""
     lane_globals: tuple[str, ...]
     """GLOBALs that a free parameter sets, as name_suffix."""
     edges_vary: bool
@@ -99,6 +104,26 @@ def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan
                 f"parameter {reach.name}: {reach.variable} is fixed in the batched kernel; "
                 "give it a value, or use engine.kind = 'neuron'"
             )
+    structure = trimmed(structure)
+    groups = _groups(structure, mechanisms)
+    classes = np.full(len(structure.parent), -1)
+    for number, nodes in enumerate(groups.values()):
+        classes[nodes] = number
+    order = elimination_order(structure.parent, classes.tolist())
+    structure, classes = renumbered(structure, order), classes[order]
+    free = [reach for reach in structure.reaches if reach.value is None]
+    node_classes = tuple(
+        _node_class(structure, tuple(mechanisms[name] for name in names), np.flatnonzero(classes == number)[::-1], free)
+        for number, names in enumerate(groups)
+    )
+    lane_globals = tuple(reach.variable for reach in free if not reach.mechanism and not len(reach.nodes))
+    edges_vary = any(reach.variable in ("Ra", "cm") and not reach.mechanism for reach in free)
+    kept_globals = tuple(name for name in lane_globals if name not in (*BUILT_IN, "v_init"))
+    return Plan(structure, node_classes, tuple(runs(classes.tolist())), kept_globals, edges_vary)
+
+
+def _groups(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> dict[tuple[str, ...], list[int]]:
+    """Nodes by the mechanisms in them, those that write a concentration first."""
     by_node: dict[int, list[str]] = {int(node): [] for node in np.flatnonzero(structure.membrane)}
     for name, placement in structure.mechanisms.items():
         for node in placement.nodes:
@@ -106,15 +131,7 @@ def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan
     groups: dict[tuple[str, ...], list[int]] = {}
     for node, names in by_node.items():
         groups.setdefault(tuple(sorted(names, key=lambda name: _rank(mechanisms[name]))), []).append(node)
-    classes = tuple(
-        _node_class(structure, tuple(mechanisms[name] for name in names), np.array(sorted(nodes)), free)
-        for names, nodes in groups.items()
-    )
-    lane_globals = tuple(reach.variable for reach in free if not reach.mechanism and not len(reach.nodes))
-    edges_vary = any(reach.variable in ("Ra", "cm") and not reach.mechanism for reach in free)
-    return Plan(
-        structure, classes, tuple(name for name in lane_globals if name not in (*BUILT_IN, "v_init")), edges_vary
-    )
+    return groups
 
 
 def writes_concentration(mechanism: Mechanism) -> bool:
@@ -158,18 +175,25 @@ def _node_class(
     states += [Slot("ion", name) for name in concentrations(mechanisms)]
     states += [Slot("ion", f"{prefix}{ion}") for ion in currents_read(mechanisms) for prefix in ("i", "di")]
     lanes: list[Slot] = []
+    shared: list[Slot] = []
     numbers: dict[Slot, np.ndarray] = {}
     literals: dict[Slot, float] = {}
     for slot, values in _parameters(structure, mechanisms, nodes):
         if slot in states:
             continue
         if any(_reaches(reach, slot) and np.any(np.isin(reach.nodes, nodes)) for reach in free):
-            lanes.append(slot)
+            (shared if _is_uniform(structure, slot, nodes) else lanes).append(slot)
         elif np.all(values == values[0]):
             literals[slot] = float(values[0])
         else:
             numbers[slot] = values
-    return NodeClass(nodes, mechanisms, tuple(states), tuple(lanes), numbers, literals)
+    return NodeClass(nodes, mechanisms, tuple(states), tuple(lanes), tuple(shared), numbers, literals)
+
+
+def _is_uniform(structure: Structure, slot: Slot, nodes: np.ndarray) -> bool:
+    """Does every parameter that sets it set it alike at all of these nodes?"""
+    setting = [one for one in structure.reaches if _reaches(one, slot) and np.any(np.isin(one.nodes, nodes))]
+    return all(one.distribution == "uniform" and np.all(np.isin(nodes, one.nodes)) for one in setting)
 
 
 def _reaches(reach: Reach, slot: Slot) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.build import HERE, library
-from hpcfit.biophys.codegen.gates import Gates, fit_gates, voltage_gates
+from hpcfit.biophys.codegen.gates import DOUBLE, SINGLE, Gates, Grid, fit_gates, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
@@ -90,7 +90,7 @@ class BatchedEngine:
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
         self.lanes = _BYTES_PER_VECTOR // self.real.itemsize
-        gates = _gates(self.plan, settings.dt_ms) if precision == "single" else None
+        gates = _gates(self.plan, settings.dt_ms, SINGLE if precision == "single" else DOUBLE)
         real = "float" if precision == "single" else "double"
         self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
         self._run = library(self.source, cache_folder() / "kernels").hpcfit_run
@@ -143,11 +143,12 @@ class BatchedEngine:
         return out.transpose(0, 3, 1, 2).reshape(-1, len(site), samples)[: inputs.individuals].astype(float)
 
 
-def _gates(plan: Plan, dt_ms: float) -> Gates | None:
+def _gates(plan: Plan, dt_ms: float, grid: Grid) -> Gates | None:
     """Tables of all gates of the cell that depend on voltage alone."""
     values = {name: fixed_values(plan, mechanism, dt_ms) for name, mechanism in plan.mechanisms.items()}
     chosen = [mechanism for name, mechanism in plan.mechanisms.items() if voltage_gates(mechanism, values[name])]
-    return fit_gates(chosen, values) if chosen else None
+    gates = fit_gates(chosen, values, grid)
+    return gates if gates.mechanisms else None
 
 
 class _LaneInputs:
@@ -215,6 +216,8 @@ class _LaneInputs:
 
     def _globals(self) -> np.ndarray:
         columns = [self._scalar(name, self._plan.structure.globals_[name]) for name in self._plan.lane_globals]
+        shared = ((slot, group.nodes[:1]) for group in self._plan.classes for slot in group.shared)
+        columns += [self._slot(slot, node)[:, 0] for slot, node in shared]
         return np.stack(columns, axis=1) if columns else np.zeros((len(self._matrix), 0))
 
     def _edges(self) -> np.ndarray:
@@ -226,4 +229,6 @@ class _LaneInputs:
         resistance = structure.resistance_MOhm * ra / structure.Ra_ohm_cm
         parental = structure.area_um2[np.maximum(structure.parent, 0)]
         membrane = np.where(structure.membrane, 1e-3 * cm, 0.0)
-        return np.stack([100.0 / (resistance * parental), 100.0 / (resistance * structure.area_um2), membrane], axis=1)
+        edges = np.stack([100.0 / (resistance * parental), 100.0 / (resistance * structure.area_um2), membrane], axis=1)
+        edges[:, :2, structure.parent < 0] = 0.0
+        return edges
