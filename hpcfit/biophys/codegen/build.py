@@ -59,6 +59,17 @@ def compiler() -> str:
     )
 
 
+@cache
+def vector_bytes(target: str = "native") -> int:
+    """How wide this target's vector registers are.  Wider lanes than that compile to something slow.
+
+    Raises EngineError when there is no compiler.
+    """
+    command = [compiler(), f"-march={target}", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(command, capture_output=True, text=True, errors="replace").stdout
+    return next((width for macro, width in (("__AVX512F__", 64), ("__AVX2__", 32)) if f" {macro} " in macros), 16)
+
+
 def _content_hash(source: str, target: str) -> str:
     digest = hashlib.sha256(f"{compiler()} {_compiler_version()} {target} {' '.join(FLAGS)} {_cpu()}".encode())
     for name in HEADERS:

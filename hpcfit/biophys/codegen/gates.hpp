@@ -25,6 +25,13 @@ INLINE V pick(const R* table, M index) {
     if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64)
         return __builtin_shuffle(load(table), load(table + W), index);
 #endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 32 && sizeof(R) == 4) {
+        const __m256 low = _mm256_permutevar8x32_ps((__m256)load(table), (__m256i)index);
+        const __m256 high = _mm256_permutevar8x32_ps((__m256)load(table + W), (__m256i)index);
+        return (V)_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32((__m256i)index, 28)));
+    }
+#endif
     V chosen;
     for (int i = 0; i < W; ++i) chosen[i] = table[index[i]];
     return chosen;

@@ -28,7 +28,7 @@ class Grid:
     Attributes
     ----------
     segments
-        Twice the lanes: as many as two vector registers hold.
+        Where it is twice the lanes, two registers hold a coefficient of all segments and a permutation picks it.
     width_mV
         Of a segment.
     tolerance
@@ -43,9 +43,15 @@ class Grid:
     degree: int
 
 
-SINGLE = Grid(segments=32, width_mV=6.0, tolerance=1e-5, degree=7)
-DOUBLE = Grid(segments=16, width_mV=12.0, tolerance=1e-11, degree=17)
-"""Both span 192 mV, from about -120 to 72 mV."""
+def grid_for(real: np.dtype, lanes: int) -> Grid:
+    """The grid for this precision and these registers: few enough segments that registers can pick coefficients."""
+    if real.itemsize == 8:
+        return Grid(segments=16, width_mV=12.0, tolerance=1e-11, degree=17)
+    if lanes == 8:
+        return Grid(segments=16, width_mV=12.0, tolerance=1e-5, degree=9)
+    return Grid(segments=32, width_mV=6.0, tolerance=1e-5, degree=7)
+
+
 _HIGHEST_START_MV = -120.0
 
 
@@ -142,9 +148,7 @@ def _tables(mechanism: Mechanism, values: Mapping[str, float], low_mV: float, gr
     return tables
 
 
-def _fit(
-    mechanism: Mechanism, state: str, values: Mapping[str, float], low_mV: float, grid: Grid
-) -> GateTable | None:
+def _fit(mechanism: Mechanism, state: str, values: Mapping[str, float], low_mV: float, grid: Grid) -> GateTable | None:
     nodes = np.cos(np.pi * (np.arange(_POINTS) + 0.5) / _POINTS)  # Chebyshev's
     check = np.linspace(-1.0, 1.0, 33) * (1.0 - 1e-9)  # a boundary itself may belong to either branch
     middles = low_mV + grid.width_mV * (np.arange(grid.segments) + 0.5)

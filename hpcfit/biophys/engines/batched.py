@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.codegen.build import HERE, library
-from hpcfit.biophys.codegen.gates import DOUBLE, SINGLE, Gates, Grid, fit_gates, voltage_gates
+from hpcfit.biophys.codegen.build import HERE, library, vector_bytes
+from hpcfit.biophys.codegen.gates import Gates, Grid, fit_gates, grid_for, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
@@ -26,7 +26,6 @@ from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.errors import EngineError, MechanismError
 
 BUILT_IN = HERE / "builtin"
-_BYTES_PER_VECTOR = 64
 
 
 class _Arguments(ctypes.Structure):
@@ -73,8 +72,11 @@ class BatchedEngine:
         mechanisms: Mapping[str, Mechanism],
         stimuli: Sequence[Stimulus],
         settings: EngineSettings,
+        target: str = "native",
     ) -> None:
         """Generate and compile the kernel, or find it in the cache.
+
+        target: the processor, as the compiler's -march names it.
 
         Raises
         ------
@@ -89,11 +91,11 @@ class BatchedEngine:
         self.plan = make_plan(structure, mechanisms)
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
-        self.lanes = _BYTES_PER_VECTOR // self.real.itemsize
-        gates = _gates(self.plan, settings.dt_ms, SINGLE if precision == "single" else DOUBLE)
+        self.lanes = vector_bytes(target) // self.real.itemsize
+        gates = _gates(self.plan, settings.dt_ms, grid_for(self.real, self.lanes))
         real = "float" if precision == "single" else "double"
         self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
-        self._run = library(self.source, cache_folder() / "kernels").hpcfit_run
+        self._run = library(self.source, cache_folder() / "kernels", target).hpcfit_run
 
     @classmethod
     def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
