@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.interface import Engine, Responses, Status
+from hpcfit.biophys.engines.interface import Engine, Responses, Status, portions
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.scores import FeatureService, contributions, feature_service
 from hpcfit.biophys.settings import FitSettings
 from hpcfit.biophys.space import Space
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
+from hpcfit.errors import EngineError
 from hpcfit.population.executor import Executor, Fate, Task
 from hpcfit.population.loop import Evaluation
 
@@ -83,22 +84,49 @@ class Evaluator:
         """vectors: (n, parameters) in the unit cube."""
         problem, begun = self.problem, time.monotonic()
         parameters = problem.space.physical(vectors)
-        responses = self._engine.simulate(parameters, problem.scored_stimuli)
-        simulated = time.monotonic()
-        features, unread = self.features(responses)
-        columns = [responses.stimuli.index(term.stimulus) for term in problem.targets.terms]
-        status = responses.status[:, columns]
+        features, statuses, unread, simulating_s = self._simulated(parameters)
+        columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
+        status = statuses[:, columns]
         parts, undefined = contributions(features, status, problem.targets.terms, problem.settings.penalties)
         arrays = {
             "parameters": parameters,
             "features": features,
             "contributions": parts,
-            "statuses": responses.status,
+            "statuses": statuses,
         }
-        timings = {"simulate": simulated - begun, "score": time.monotonic() - simulated}
+        timings = {"simulate": simulating_s, "score": time.monotonic() - begun - simulating_s}
         tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum()), "unread_traces": unread}
-        tally |= {status.name.lower(): int(np.sum(responses.status == status)) for status in Status if status}
+        tally |= {status.name.lower(): int(np.sum(statuses == status)) for status in Status if status}
         return Evaluation(parts.sum(axis=1), arrays, tally, timings)
+
+    def _simulated(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, float]:
+        """Features (individuals, score functions), statuses (individuals, stimuli), how many traces could not be read,
+        and the seconds that simulation took; in as many portions as have responses that fit into memory.
+
+        Raises
+        ------
+        EngineError
+            When one individual's do not fit, or every simulation diverges.
+        """
+        stimuli, simulating_s, unread = self.problem.scored_stimuli, 0.0, 0
+        features, statuses, reasons = [], [], []
+        for rows in portions(self._engine, len(parameters), stimuli):
+            begun = time.monotonic()
+            responses = self._engine.simulate(parameters[rows], stimuli)
+            simulating_s += time.monotonic() - begun
+            values, missed = self.features(responses)
+            unread += missed
+            features.append(values)
+            statuses.append(responses.status)
+            reasons.extend(responses.reasons.values())
+            del responses  # its memory is the next portion's
+        status = np.concatenate(statuses)
+        if np.all(status == Status.DIVERGED):
+            raise EngineError(
+                f"all {status.size} simulations diverged (the first: {reasons[0]}); lower engine.dt_ms = "
+                f"{self._engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
+            )
+        return np.concatenate(features), status, unread, simulating_s
 
     def features(self, responses: Responses) -> tuple[np.ndarray, int]:
         """(individuals, score functions), NaN where undefined or the simulation failed; and how many traces of good
@@ -110,18 +138,20 @@ class Evaluator:
         outcomes = self._executor.map([task for _, _, task in blocks])
         for (rows, stimulus, _), outcome in zip(blocks, outcomes, strict=True):
             if outcome.fate is not Fate.DONE:
-                unread += len(rows)
+                good = responses.status[rows, responses.stimuli.index(stimulus)] == Status.OK
+                unread += int(np.sum(good))
                 continue
-            values[np.ix_(rows, self.problem.targets.columns(stimulus))] = outcome.value
+            values[rows, self.problem.targets.columns(stimulus)] = outcome.value
         return values, unread
 
-    def _blocks(self, responses: Responses) -> Sequence[tuple[np.ndarray, str, Task]]:
+    def _blocks(self, responses: Responses) -> Sequence[tuple[slice, str, Task]]:
+        """What workers read features of: views of the responses, which are copied only as they are sent."""
         blocks = []
         for number, stimulus in enumerate(responses.stimuli):
-            good = np.flatnonzero(responses.status[:, number] == Status.OK)
-            for start in range(0, len(good), _BLOCK):
-                rows = good[start : start + _BLOCK]
+            for start in range(0, len(responses.status), _BLOCK):
+                rows = slice(start, start + _BLOCK)
                 v_mV, status = responses.v_mV[number][rows], responses.status[rows, number]
-                arguments = (stimulus, v_mV, responses.sites, responses.dt_ms, status)
-                blocks.append((rows, stimulus, Task(SCORER, "features", arguments)))
+                if np.any(status == Status.OK):
+                    arguments = (stimulus, v_mV, responses.sites, responses.dt_ms, status)
+                    blocks.append((rows, stimulus, Task(SCORER, "features", arguments)))
         return blocks

@@ -300,11 +300,14 @@ class EngineSettings(Settings):
     record_dt_ms: Positive = 0.1
     """Sampling of the responses; with a fixed step a multiple of dt_ms."""
     deadline_s: Seconds = 60.0
-    """A simulation that takes longer is ended; its status says so."""
+    """A simulation that takes longer is ended; its status says so.  Batched: processor time of the block it is in."""
     voltage_limit_mV: Positive = 500.0
     """A response beyond it, or not finite, has diverged."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes, or threads of the batched kernel; 0: one for every core this process may use."""
+    memory_GiB: Positive | None = None
+    """Most that responses and what makes them may take; a population that needs more is simulated in portions.
+    Default: 80 % of what is free when a generation starts."""
 
     @model_validator(mode="after")
     def _multiple(self) -> "EngineSettings":

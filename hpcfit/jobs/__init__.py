@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.batched import BatchedEngine
-from hpcfit.biophys.engines.interface import Engine, Responses
+from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
+from hpcfit.biophys.engines.memory import gib, memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
@@ -51,12 +52,36 @@ def load(path: str | Path) -> Problem:
         return Problem.of(settings)
 
 
+@overload
 def simulate(
     cell: Cell,
     parameters: np.ndarray,
     stimuli: Sequence[Stimulus | StimulusSettings],
     engine: EngineSettings | str = "neuron",
-) -> Responses:
+    record: Literal["traces"] = "traces",
+) -> Responses: ...
+
+
+@overload
+def simulate(
+    cell: Cell,
+    parameters: np.ndarray,
+    stimuli: Sequence[Stimulus | StimulusSettings],
+    engine: EngineSettings | str = "neuron",
+    *,
+    record: Literal["spikes"],
+    threshold_mV: float = SPIKE_MV,
+) -> SpikeTimes: ...
+
+
+def simulate(
+    cell: Cell,
+    parameters: np.ndarray,
+    stimuli: Sequence[Stimulus | StimulusSettings],
+    engine: EngineSettings | str = "neuron",
+    record: str = "traces",
+    threshold_mV: float = SPIKE_MV,
+) -> Responses | SpikeTimes:
     """Responses of a population.
 
     Parameters
@@ -69,24 +94,37 @@ def simulate(
         `load(path).stimuli`, or some of them, or settings of your own.
     engine
         A name ("neuron", "batched") or settings.
+    record
+        "traces": the voltage at every site; "spikes": only when it rises through a threshold, which takes hardly any
+        memory.
+    threshold_mV
+        Of spikes, at sites that have no threshold_mV of their own.
 
     Returns
     -------
-    Responses
-        Voltage (individuals, sites, time) per stimulus, mV, and a status per individual and stimulus.
+    Responses | SpikeTimes
+        Voltage (individuals, sites, time) per stimulus, mV, or spike times, ms; and a status per individual and
+        stimulus.
 
     Raises
     ------
     ConfigError, InputError, MechanismError
         When the cell cannot be built.
+    EngineError
+        When the result would not fit into memory: how much is needed and how much there is.
     ValueError
-        When `parameters` has the wrong shape or is not finite.
+        When `parameters` has the wrong shape or is not finite, or `record` is neither.
     """
+    if record not in ("traces", "spikes"):
+        raise ValueError(f"record = {record!r}; accepted: 'traces', 'spikes'")
     settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
     factory = neuron_factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
-        return _simulator(NeuronEngine(factory, executor)).simulate(parameters, [stimulus.name for stimulus in built])
+        simulator, names = _simulator(NeuronEngine(factory, executor)), [stimulus.name for stimulus in built]
+        if record == "spikes":
+            return simulator.spikes(parameters, names, threshold_mV)
+        return simulator.simulate(parameters, names)
 
 
 def run(
@@ -160,18 +198,32 @@ def describe(path: str | Path) -> str:
         problem = Problem.of(settings)
         factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
     with _naming(path), Processes({SERVICE: factory}, 1) as executor:
-        built = NeuronEngine(factory, executor).describe()
+        engine = NeuronEngine(factory, executor)
+        built = engine.describe()
+        memory = _memory_line(problem, _simulator(engine))
     targets = problem.targets
     lines = [
         f"cell: {built.sections} sections, {built.segments} segments, {built.area_um2:.0f} um2",
         *(f"site {place.name}: {place.section}({place.x:.3g}), {place.distance_um:.1f} um" for place in built.places),
         f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
         f"stimuli: {', '.join(problem.scored_stimuli)}",
+        memory,
         f"score functions: {len(targets.terms)}",
         *(f"  {term.name}: {term.mean:.5g} +- {term.sd:.3g} ({term.source})" for term in targets.terms),
         *(f"  no term: {stimulus}.{site}.{feature}: {reason}" for stimulus, site, feature, reason in targets.dropped),
     ]
     return "\n".join(lines)
+
+
+def _memory_line(problem: Problem, engine: Engine) -> str:
+    """What simulating the largest generation takes.  Raises EngineError when one individual does not fit."""
+    strategy, stimuli = problem.settings.strategy, problem.scored_stimuli
+    population = max(strategy.initial or strategy.parents, strategy.offspring)
+    parts = portions(engine, population, stimuli)
+    split = f" in each of {len(parts)} portions of the population" if len(parts) > 1 else ""
+    largest = engine.memory(min(population, parts[0].stop), stimuli)
+    limit = gib(memory_limit(problem.settings.engine.memory_GiB))
+    return f"memory: {population} individuals x {len(stimuli)} stimuli take {largest}{split}; {limit} may be used"
 
 
 def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanisms: Path | None) -> Sequence[str]:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from hpcfit.errors import EngineError
-from hpcfit.population.files import make_folder, one_at_a_time, storage_error
+from hpcfit.errors import EngineError, StorageError
+from hpcfit.population.files import one_at_a_time
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("lanes.hpp", "pair.hpp", "gates.hpp", "block.hpp", "harness.hpp")
+HEADERS = ("lanes.hpp", "pair.hpp", "gates.hpp", "block.hpp", "solver.hpp", "recorders.hpp", "harness.hpp")
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.
 FLAGS = (
     "-std=c++17",
@@ -37,15 +37,31 @@ def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:
     Raises
     ------
     EngineError
-        When there is no C++ compiler, or it refuses the source (a defect of ours: the message says where it is kept).
+        When there is no C++ compiler, it refuses the source (a defect of ours: the message says where it is kept), or
+        what it made cannot be loaded.
+    StorageError
+        When the cache cannot be written.
     """
     place = folder / f"{_content_hash(source, target)}.so"
     if not place.exists():
-        make_folder(folder)
-        with one_at_a_time(place.with_suffix(".lock")):
-            if not place.exists():
-                _compile(source, place, target)
-    return ctypes.CDLL(str(place))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with one_at_a_time(place.with_suffix(".lock")):
+                if not place.exists():
+                    _compile(source, place, target)
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: compiled kernels cannot be kept here ({os.strerror(error.errno or 0)}); free some space, "
+                "or set HPCFIT_CACHE to a folder that can be written"
+            ) from error
+    try:
+        return ctypes.CDLL(str(place))
+    except OSError as error:
+        said = str(error).removeprefix(f"{place}: ")
+        raise EngineError(
+            f"{place}: the compiled kernel cannot be loaded ({said}); remove it if it is damaged, or set HPCFIT_CACHE "
+            "to a folder whose files may be executed"
+        ) from None
 
 
 @cache
@@ -96,15 +112,16 @@ def _cpu() -> str:
 def _compile(source: str, place: Path, target: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{place.stem}.", dir=place.parent) as name:
         work = Path(name)
-        try:
-            (work / "kernel.cpp").write_text(source)
-        except OSError as error:
-            raise storage_error(work, error) from error
+        (work / "kernel.cpp").write_text(source)
         command = [compiler(), *FLAGS, f"-march={target}", f"-I{HERE}", "kernel.cpp", "-o", "kernel.so"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
             kept = place.with_suffix(".failed.cpp")
             kept.write_text(source)
-            said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
-            raise EngineError(f"{kept}: the compiler refuses generated code ({said.strip()}); report it with that file")
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            said = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no message")
+            raise EngineError(
+                f"{kept}: {compiler()} does not compile this generated code ({said}); if the compiler works and there "
+                "is memory and space enough, report it with that file"
+            )
         os.replace(work / "kernel.so", place)

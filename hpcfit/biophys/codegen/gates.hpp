@@ -11,7 +11,8 @@ INLINE Segment<V, M> segment_of(V v, R low) {
     const V x = (v - low) * gate_per_mV;
     const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
     const M index = __builtin_convertvector(inside, M);
-    return {index, inside - __builtin_convertvector(index, V) - R(0.5), x != inside};
+    // What is not a number counts as inside.
+    return {index, inside - __builtin_convertvector(index, V) - R(0.5), fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2)};
 }
 
 INLINE Segment<V2, M2> segment_of(V2 v, R low) {

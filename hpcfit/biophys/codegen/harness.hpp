@@ -1,135 +1,163 @@
-// The time loop over one block, and the entry point that shares blocks out to threads.
+// The time loop over one block of lanes, and the entry point that shares blocks out to threads.
 #pragma once
-#include <vector>
+#include <ctime>
+#include <limits>
 
-struct Arguments {
-    int64_t blocks, steps, every, sites, injections, threads;
-    const R* lanes;          // [blocks][all lane parameters][W]
-    const R* globals;        // [blocks][GLOBALS][W]
-    const R* edges;          // [blocks][3][N][W]
-    const R* v_init;         // [blocks][W]
-    const int64_t* site;     // [sites]
-    const int64_t* injected; // [injections]: node
-    const R* current;        // [injections][steps], mA/cm2 of that node
-    R* out;                  // [blocks][sites][samples][W]
-    int64_t* stopped;        // [blocks]: steps done when every lane had left all bounds, else -1
-};
+#include "recorders.hpp"
+#include "solver.hpp"
 
-constexpr int CHECK_EVERY = 400;
+constexpr int64_t EDGES = HPCFIT_EDGES_VARY ? 3 * int64_t(N) : 0;
+constexpr int64_t LOOK_EVERY = 64;  // samples between two looks at the clock
 
-// Where sums over children start and are kept, so that none has to be set to zero: the first child to come adds to the
-// row of zeros, or to that of the injected current, and leaves the sum in its parent's row.
-struct Sums {
-    std::vector<int> own, parents, start;
-    int rows = INJECTED;
+static int64_t lane_parameters() {
+    int64_t count = 0;
+    for (int k = 0; k < CLASSES; ++k) count += class_lanes[k];
+    return count;
+}
 
-    explicit Sums(const Arguments& a) : own(N, ZEROS), parents(N), start(a.injections) {
-        std::vector<int> row(N + 2, ZEROS);
-        for (int64_t k = 0; k < a.injections; ++k) {
-            int& here = row[a.injected[k]];
-            if (here == ZEROS) here = rows++;
-            start[k] = here;
-        }
-        for (int i = N - 1; i >= 0; --i) {
-            own[i] = row[i];
-            parents[i] = row[parent[i]];
-            row[parent[i]] = parent[i];
-        }
+// injected: nodes that electrodes inject into.
+static int64_t state_rows(int64_t injected) {
+    int64_t count = 5 * (int64_t(INJECTED) + injected);
+    for (int k = 0; k < CLASSES; ++k) count += class_states[k];
+    return count;
+}
+
+// Numbers that describe an individual: lane parameters by class, edges, globals, v_init.
+extern "C" int64_t hpcfit_row() { return lane_parameters() + EDGES + GLOBALS + 1; }
+
+static int64_t rounded_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+static int64_t rows_bytes(int64_t rows) { return rounded_up(rows * W * int64_t(sizeof(R))); }
+
+// Bytes of work that a thread needs.
+extern "C" int64_t hpcfit_work(int64_t sites, int64_t injected) {
+    const int64_t traces = TraceRecorder::work_bytes(sites), spikes = SpikeRecorder::work_bytes(sites);
+    return rows_bytes(state_rows(injected)) + rows_bytes(hpcfit_row()) + rounded_up(traces > spikes ? traces : spikes);
+}
+
+// Processor time of this thread: what others run on the same core is not held against a simulation.
+static double thread_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
+// The arrays of a block in a thread's memory, and the parameters of its individuals side by side.
+static const R* set_up(const Arguments& a, const Sums& sums, const Lanes& lanes, R* memory, Block& b) {
+    R* next = memory;
+    std::memset(memory, 0, 5 * size_t(sums.rows) * W * sizeof(R));
+    for (R** array : {&b.v, &b.dv, &b.e, &b.rhs, &b.low}) *array = next, next += int64_t(sums.rows) * W;
+    b.own_sum = sums.own.data();
+    b.parent_sum = sums.parents.data();
+    for (int k = 0; k < CLASSES; ++k) b.states[k] = next, next += int64_t(class_states[k]) * W;
+    R* const gathered = memory + rows_bytes(state_rows(sums.rows - INJECTED)) / int64_t(sizeof(R));
+    const int64_t row = hpcfit_row();
+    for (int lane = 0; lane < W; ++lane) {
+        const R* const own = a.parameters + lanes.individual[lane] * row;
+        for (int64_t i = 0; i < row; ++i) gathered[i * W + lane] = own[i];
     }
-};
+    const R* parameters = gathered;
+    for (int k = 0; k < CLASSES; ++k) b.lanes[k] = parameters, parameters += int64_t(class_lanes[k]) * W;
+    b.edges = parameters;
+    b.globals = parameters + EDGES * W;
+    return parameters + (EDGES + GLOBALS) * W;  // v_init
+}
 
-// v and what rounding left of it, advanced by `change`.
-INLINE void advance(R* v, R* low, V change) {
-    const V before = load(v);
-    if constexpr (sizeof(R) == 4) {
-        const V small = load(low) + change, sum = before + small;
-        store(low, small - (sum - before));
-        store(v, sum);
-    } else {
-        store(v, before + change);
+// What electrodes inject in this step: the same for all lanes where they share a stimulus.
+INLINE void inject(const Arguments& a, const Sums& sums, const Lanes& lanes, int64_t step, Block& b) {
+    for (int row = INJECTED; row < sums.rows; ++row) store(b.rhs + row * W, c(0));
+    if (lanes.alike) {
+        const Stimulus& stimulus = a.stimuli[lanes.stimulus[0]];
+        for (int64_t k = 0; k < stimulus.injections; ++k) {
+            R* const rhs = b.rhs + sums.start[stimulus.injected[k]] * W;
+            store(rhs, load(rhs) + stimulus.current[k * stimulus.steps + step]);
+        }
+        return;
+    }
+    for (int lane = 0; lane < W; ++lane) {
+        if (!lanes.running(lane)) continue;
+        const Stimulus& stimulus = a.stimuli[lanes.stimulus[lane]];
+        for (int64_t k = 0; k < stimulus.injections; ++k)
+            b.rhs[sums.start[stimulus.injected[k]] * W + lane] += stimulus.current[k * stimulus.steps + step];
     }
 }
 
-static NOINLINE void towards_leaves(const Block& b) {
-    R* __restrict const v = b.v;
-    R* __restrict const low = b.low;
-    R* __restrict const dv = b.dv;
-    const R* __restrict const rhs = b.rhs;
-    const R* __restrict const inverse = b.e;
-    for (int64_t i = 0, at = 0; i < N; ++i, at += W) {
-        const V x = (load(rhs + at) + b.own(int(i)) * load(dv + int64_t(parent[i]) * W)) * load(inverse + at);
-        store(dv + at, x);
-        advance(v + at, low + at, R(order) * x);
-    }
-}
-
-static bool any_within_bounds(const Block& b) {
+// Stops the lanes whose voltage at a site is beyond the limit, or not a number.  All of such a lane becomes not a number:
+// voltages far outside of what gates have tables for would go on costing every lane their statements.
+INLINE void stop_diverged(const Arguments& a, const Block& b, int64_t at, Lanes& lanes) {
+    M within = c(0) == c(0);
+    for (int64_t site = 0; site < a.sites; ++site) within &= fabs_(load(b.v + a.site[site] * W)) <= R(a.limit_mV);
     for (int lane = 0; lane < W; ++lane)
-        if (std::fabs(b.v[lane]) <= R(1e4)) return true;
-    return false;
+        if (!within[lane] && lanes.running(lane)) {
+            for (int i = 0; i < N; ++i) b.v[i * W + lane] = std::numeric_limits<R>::quiet_NaN();
+            lanes.stop(a, lane, DIVERGED, at);
+        }
 }
 
-static void run_block(const Arguments& a, const Sums& sums, int64_t number, Block& b) {
-    const int64_t samples = a.steps / a.every + 1;
-    R* const out = a.out + number * a.sites * samples * W;
+template <class Recorder>
+static Failure run_block(const Arguments& a, const Sums& sums, int64_t number, R* memory, Recorder& recorder) {
+    Block b;
+    Lanes lanes(a, number);
+    const R* const v_init = set_up(a, sums, lanes, memory, b);
+    const double begun = thread_seconds();
     for (int i = 0; i < N; ++i) {
-        store(b.v + i * W, load(a.v_init + number * W));
+        store(b.v + i * W, load(v_init));
         store(b.low + i * W, c(0));
     }
     b.t = 0;
     all_starts(b);
-    a.stopped[number] = -1;
-    for (int64_t step = 0; step <= a.steps; ++step) {
-        if (step % a.every == 0)
-            for (int64_t site = 0; site < a.sites; ++site)
-                store(out + (site * samples + step / a.every) * W, load(b.v + a.site[site] * W));
-        if (step == a.steps) break;
-        if (step % CHECK_EVERY == 0 && !any_within_bounds(b)) {
-            a.stopped[number] = step;
-            break;
+    recorder.begin(lanes);
+    for (int64_t step = 0;; ++step) {
+        if (step % a.every == 0) {
+            const int64_t at = step / a.every;
+            if (at % LOOK_EVERY == 0) {
+                if (*static_cast<const volatile int32_t*>(a.cancel)) return CANCELLED;
+                const bool late = thread_seconds() - begun > a.deadline_s;
+                for (int lane = 0; lane < W && late; ++lane)
+                    if (lanes.running(lane)) lanes.stop(a, lane, DEADLINE, at);
+            }
+            stop_diverged(a, b, at, lanes);
+            recorder.sample(b, at, lanes);
+            for (int lane = 0; lane < W; ++lane)
+                if (lanes.running(lane) && lanes.end[lane] == at) {
+                    recorder.finish(lane, at);
+                    lanes.stop(a, lane, DONE, at);
+                }
+            if (!lanes.count) break;
         }
-        for (int64_t k = 0; k < a.injections; ++k) store(b.rhs + sums.start[k] * W, c(0));
-        for (int64_t k = 0; k < a.injections; ++k) {
-            R* const rhs = b.rhs + sums.start[k] * W;
-            store(rhs, load(rhs) + a.current[k * a.steps + step]);
-        }
+        inject(a, sums, lanes, step, b);
         if (step == 0) towards_root<true>(b); else towards_root<false>(b);
         towards_leaves(b);
         b.t = R(step + 1) * dt;
     }
+    return recorder.end(lanes) ? FINE : TOO_MANY_SPIKES;
 }
 
-extern "C" int hpcfit_run(const Arguments* a) {
-    const Sums sums(*a);
-    int64_t states = 5 * int64_t(sums.rows), lanes = 0;
-    for (int k = 0; k < CLASSES; ++k) states += class_states[k], lanes += class_lanes[k];
-    int failed = 0;
-#pragma omp parallel num_threads(a->threads)
+template <class Recorder> static int run_all(Arguments& a) {
+    const Sums sums(a);
+    const int64_t injected = sums.rows - INJECTED;
+    int failed = FINE;
+#pragma omp parallel num_threads(a.threads)
     {
-        R* const memory = static_cast<R*>(std::aligned_alloc(64, (states * W * sizeof(R) + 63) / 64 * 64));
+        char* const memory = static_cast<char*>(std::aligned_alloc(64, size_t(hpcfit_work(a.sites, injected))));
+        Recorder recorder(a, memory + rows_bytes(state_rows(injected)) + rows_bytes(hpcfit_row()));
 #pragma omp for schedule(dynamic)
-        for (int64_t number = 0; number < a->blocks; ++number) {
-            if (!memory) {
+        for (int64_t number = 0; number < a.blocks; ++number) {
+            int before;
+#pragma omp atomic read
+            before = failed;
+            if (before) continue;
+            const int now = memory ? run_block(a, sums, number, reinterpret_cast<R*>(memory), recorder) : NO_MEMORY;
+            if (now) {
 #pragma omp atomic write
-                failed = 1;
-                continue;
+                failed = now;
             }
-            Block b;
-            R* next = memory;
-            std::memset(memory, 0, 5 * int64_t(sums.rows) * W * sizeof(R));
-            for (R** array : {&b.v, &b.dv, &b.e, &b.rhs, &b.low}) *array = next, next += int64_t(sums.rows) * W;
-            b.own_sum = sums.own.data();
-            b.parent_sum = sums.parents.data();
-            const R* parameters = a->lanes + number * lanes * W;
-            for (int k = 0; k < CLASSES; ++k) {
-                b.states[k] = next, next += int64_t(class_states[k]) * W;
-                b.lanes[k] = parameters, parameters += int64_t(class_lanes[k]) * W;
-            }
-            b.globals = a->globals + number * GLOBALS * W;
-            b.edges = a->edges + number * 3 * N * W;
-            run_block(*a, sums, number, b);
         }
         std::free(memory);
     }
     return failed;
+}
+
+// Blocks are taken in their order: the longest come first, so that no thread is left alone with one.
+extern "C" int hpcfit_run(Arguments* a) {
+    return a->record == 0 ? run_all<TraceRecorder>(*a) : run_all<SpikeRecorder>(*a);
 }

@@ -2,10 +2,10 @@
 
 Layout [node][variable][lane]: a block of lanes keeps all its states in cache through the whole time loop.  A step is
     currents at v(t) -> elimination towards the root -> substitution towards the leaves -> v(t + dt) -> states,
-NEURON's staggered scheme.  States of a step and currents of the next share the pass over the nodes from the leaves to the
-root with the elimination, so that the one's arithmetic hides the other's waiting.  Elimination works on the excess
-e = d - |b| of the diagonal over the coupling to the parent: e_p += a e / (e + b) has no difference in it, so single
-precision loses nothing where compartments are tightly coupled.
+NEURON's staggered scheme.  States of a step and currents of the next share the pass from the leaves to the root with
+the elimination, so that the one's arithmetic hides the other's waiting.  Elimination works on the excess e = d - |b| of
+the diagonal over the coupling to the parent: e_p += a e / (e + b) has no difference in it, so single precision loses
+nothing where compartments are tightly coupled.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The batched engine: a whole population in one compiled kernel, individuals in the lanes of vector registers."""
 
-import ctypes
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,27 +12,20 @@ from hpcfit.biophys.codegen.build import HERE, library, vector_bytes
 from hpcfit.biophys.codegen.gates import Gates, Grid, fit_gates, grid_for, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
-from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
+from hpcfit.biophys.codegen.plan import Plan, fixed_values, make_plan
 from hpcfit.biophys.codegen.structure import Structure
-from hpcfit.biophys.engines.interface import Responses, Status
+from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, site_thresholds
+from hpcfit.biophys.engines.kernel_call import Ends, Input, KernelCall, kernel_input, most_spikes, samples_of
+from hpcfit.biophys.engines.lane_inputs import making_bytes, parameter_table, row_length
+from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
 from hpcfit.biophys.engines.mod_files import cache_folder, mod_files
 from hpcfit.biophys.engines.neuron import NeuronEngine
 from hpcfit.biophys.engines.nmodl import read_mechanism
-from hpcfit.biophys.expression import evaluate
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.biophys.stimulus import Stimulus
-from hpcfit.errors import EngineError, MechanismError
+from hpcfit.errors import MechanismError
 
 BUILT_IN = HERE / "builtin"
-
-
-class _Arguments(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("blocks", "steps", "every", "sites", "injections", "threads")),
-        *((name, ctypes.c_void_p) for name in ("lanes", "globals", "edges", "v_init", "site", "injected", "current")),
-        ("out", ctypes.c_void_p),
-        ("stopped", ctypes.c_void_p),
-    )
 
 
 def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mechanism]:
@@ -95,7 +86,11 @@ class BatchedEngine:
         gates = _gates(self.plan, settings.dt_ms, grid_for(self.real, self.lanes))
         real = "float" if precision == "single" else "double"
         self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
-        self._run = library(self.source, cache_folder() / "kernels", target).hpcfit_run
+        compiled = library(self.source, cache_folder() / "kernels", target)
+        self._kernel = KernelCall(compiled, self.plan.structure, settings, [site.name for site in cell.sites])
+        assert self._kernel.row_length == row_length(self.plan), (
+            "the kernel and its caller count parameters differently"
+        )
 
     @classmethod
     def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
@@ -105,44 +100,60 @@ class BatchedEngine:
         return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
-        """Responses of every individual to the named stimuli.  See Engine.simulate."""
-        matrix = self.cell.matrix(parameters)
-        inputs = _LaneInputs(self.plan, matrix, self.lanes, self.real)
-        traces = [self._one(self.stimuli[name], inputs) for name in stimuli]
-        limit = self.settings.voltage_limit_mV
-        status = np.zeros((len(matrix), len(traces)), dtype=np.int8)
-        reasons: dict[tuple[int, int], str] = {}
-        for number, v_mV in enumerate(traces):
-            bad = ~np.all(np.abs(v_mV) <= limit, axis=(1, 2))
-            v_mV[bad] = np.nan
-            status[bad, number] = Status.DIVERGED
-            reasons |= {(int(row), number): f"voltage beyond {limit:g} mV" for row in np.flatnonzero(bad)}
+        """Responses of every individual to the named stimuli, float32 in single precision.  See Engine.simulate."""
+        table, inputs = self._prepared(parameters, stimuli, "traces")
+        traces, ends = self._kernel.traces(table, inputs, self.lanes, self.threads)
         sites = tuple(site.name for site in self.cell.sites)
-        return Responses(tuple(stimuli), sites, self.settings.record_dt_ms, tuple(traces), status, reasons)
+        dt_ms = self.settings.record_dt_ms
+        return Responses(tuple(stimuli), sites, dt_ms, tuple(traces), ends.status, self._reasons(ends))
 
-    def _one(self, stimulus: Stimulus, inputs: "_LaneInputs") -> np.ndarray:
-        """(individuals, sites, time), mV."""
-        structure, dt_ms = self.plan.structure, self.settings.dt_ms
-        every = round(self.settings.record_dt_ms / dt_ms)
-        samples = 1 + math.floor(stimulus.duration_ms / self.settings.record_dt_ms + 1e-9)
-        steps = (samples - 1) * every
-        site = np.array([structure.sites[one.name] for one in self.cell.sites], dtype=np.int64)
-        injected = np.array([structure.sites[one.site] for one in stimulus.injections], dtype=np.int64)
-        # NEURON evaluates a current at the middle of the step; nA over um2 is 100 mA/cm2.
-        middle = (np.arange(steps) + 0.5) * dt_ms
-        current = np.array(
-            [one.at(middle) * 100.0 / structure.area_um2[structure.sites[one.site]] for one in stimulus.injections],
-            dtype=self.real,
-        ).reshape(len(injected), steps)
-        out = np.full((inputs.blocks, len(site), samples, self.lanes), np.nan, dtype=self.real)
-        stopped = np.zeros(inputs.blocks, dtype=np.int64)
-        arrays = (inputs.values, inputs.globals_, inputs.edges, inputs.v_init, site, injected, current, out, stopped)
-        pointers = [array.ctypes.data for array in arrays]
-        counts = (inputs.blocks, steps, every, len(site), len(injected), self.threads)
-        failed = self._run(ctypes.byref(_Arguments(*counts, *pointers)))
-        if failed:
-            raise EngineError("the batched kernel found no memory; make the population smaller, or record less")
-        return out.transpose(0, 3, 1, 2).reshape(-1, len(site), samples)[: inputs.individuals].astype(float)
+    def spikes(self, parameters: np.ndarray, stimuli: Sequence[str], threshold_mV: float = SPIKE_MV) -> SpikeTimes:
+        """Spike times, found while simulating.  See Engine.spikes."""
+        table, inputs = self._prepared(parameters, stimuli, "spikes")
+        thresholds = site_thresholds(self.cell.sites, threshold_mV)
+        most = most_spikes(len(table), [self.stimuli[name] for name in stimuli], len(self.cell.sites))
+        counts, times, ends = self._kernel.spikes(table, inputs, self.lanes, self.threads, thresholds, most)
+        sites = tuple(site.name for site in self.cell.sites)
+        return SpikeTimes(tuple(stimuli), sites, counts, times, thresholds, ends.status, self._reasons(ends))
+
+    def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
+        """Bytes at most: tables, currents, voltages or spike times, every thread's states.  See Engine.memory."""
+        chosen, sites = [self.stimuli[name] for name in stimuli], len(self.cell.sites)
+        pairs = population * len(chosen)
+        currents = sum(
+            len(one.injections) * round(one.duration_ms / self.settings.dt_ms) * self.real.itemsize for one in chosen
+        )
+        table = population * row_length(self.plan) * self.real.itemsize + making_bytes(self.plan, population)
+        if record == "traces":
+            samples = sum(samples_of(one, self.settings) for one in chosen)
+            results = population * sites * samples * self.real.itemsize
+        else:  # found, the order they belong in, and ordered; counts and starts
+            results = 24 * most_spikes(population, chosen, sites) + 32 * pairs * sites
+        lanes = 16 * (pairs + self.lanes) + 17 * pairs
+        return Memory(table + currents + lanes, results, self.threads * self._kernel.work_bytes)
+
+    def _prepared(
+        self, parameters: np.ndarray, stimuli: Sequence[str], record: Record
+    ) -> tuple[np.ndarray, list[Input]]:
+        """What the kernel reads; an error if that and what it writes do not fit into memory."""
+        matrix = self.cell.matrix(parameters)
+        needed = self.memory(len(matrix), stimuli, record)
+        needed.check(memory_limit(self.settings.memory_GiB), f"simulating {len(matrix)} individuals ({record})")
+        structure = self.plan.structure
+        inputs = [kernel_input(self.stimuli[name], structure, self.settings, self.real) for name in stimuli]
+        return parameter_table(self.plan, matrix, self.real), inputs
+
+    def _reasons(self, ends: Ends) -> dict[tuple[int, int], str]:
+        """What happened to those that did not end well."""
+        settings, reasons = self.settings, {}
+        for individual, stimulus in np.argwhere(ends.status).tolist():
+            at_ms = ends.stopped_ms[individual, stimulus]
+            if ends.status[individual, stimulus] == Status.DIVERGED:
+                reason = f"voltage beyond {settings.voltage_limit_mV:g} mV by {at_ms:g} ms"
+            else:
+                reason = f"{at_ms:g} ms done when its block reached engine.deadline_s = {settings.deadline_s:g} s"
+            reasons[individual, stimulus] = reason
+        return reasons
 
 
 def _gates(plan: Plan, dt_ms: float, grid: Grid) -> Gates | None:
@@ -151,86 +162,3 @@ def _gates(plan: Plan, dt_ms: float, grid: Grid) -> Gates | None:
     chosen = [mechanism for name, mechanism in plan.mechanisms.items() if voltage_gates(mechanism, values[name])]
     gates = fit_gates(chosen, values, grid)
     return gates if gates.mechanisms else None
-
-
-class _LaneInputs:
-    """What differs between individuals, laid out in blocks of lanes; the last block repeats its last individual."""
-
-    def __init__(self, plan: Plan, matrix: np.ndarray, lanes: int, real: np.dtype) -> None:
-        self.individuals = len(matrix)
-        self.blocks = -(-len(matrix) // lanes)
-        rows = np.minimum(np.arange(self.blocks * lanes), len(matrix) - 1)
-        self._plan, self._matrix, self._lanes, self._real = plan, matrix[rows], lanes, real
-        values = [self._slot(slot, group.nodes) for group in plan.classes for slot in group.lanes]
-        per_class, start = [], 0
-        for group in plan.classes:
-            chosen = values[start : start + len(group.lanes)]
-            start += len(group.lanes)
-            if chosen:  # (individuals, nodes, slots)
-                per_class.append(np.stack(chosen, axis=2).reshape(len(rows), -1))
-        self.values = self._blocked(np.concatenate(per_class, axis=1) if per_class else np.zeros((len(rows), 0)))
-        self.globals_ = self._blocked(self._globals())
-        self.edges = self._blocked(
-            self._edges().reshape(len(rows), -1) if plan.edges_vary else np.zeros((len(rows), 0))
-        )
-        self.v_init = self._blocked(self._scalar("v_init", plan.structure.v_init_mV)[:, None])
-
-    def _blocked(self, values: np.ndarray) -> np.ndarray:
-        """(individuals, items) -> (blocks, items, lanes)"""
-        blocked = values.reshape(self.blocks, self._lanes, -1).transpose(0, 2, 1)
-        return np.ascontiguousarray(blocked, dtype=self._real)
-
-    def _columns(self) -> list[np.ndarray]:
-        """For each reach (individuals,): its free parameter's column, or its fixed value."""
-        free = iter(self._matrix.T)
-        return [
-            next(free) if reach.value is None else np.full(len(self._matrix), reach.value)
-            for reach in self._plan.structure.reaches
-        ]
-
-    def _applied(self, owner: str, variable: str, base: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-        """(individuals, nodes): base values (nodes,) with every parameter of the fit file set in its order."""
-        values = np.tile(base, (len(self._matrix), 1))
-        place = {int(node): index for index, node in enumerate(nodes)}
-        for reach, column in zip(self._plan.structure.reaches, self._columns(), strict=True):
-            reach_owner = "ion" if reach.mechanism.endswith("_ion") else reach.mechanism
-            if (reach_owner, reach.variable) != (owner, variable):
-                continue
-            inside = [index for index, node in enumerate(reach.nodes) if int(node) in place]
-            targets = [place[int(reach.nodes[index])] for index in inside]
-            if reach.distribution == "uniform":
-                values[:, targets] = column[:, None]
-            else:
-                names = {"value": column[:, None], "distance": reach.distance_um[inside][None, :]}
-                values[:, targets] = evaluate(reach.distribution, names)
-        return values
-
-    def _slot(self, slot: Slot, nodes: np.ndarray) -> np.ndarray:
-        return self._applied(slot.owner, slot.variable, np.zeros(len(nodes)), nodes)
-
-    def _scalar(self, variable: str, default: float) -> np.ndarray:
-        """(individuals,) of a variable that belongs to no node."""
-        value = np.full(len(self._matrix), default)
-        for reach, column in zip(self._plan.structure.reaches, self._columns(), strict=True):
-            if not reach.mechanism and reach.variable == variable and not len(reach.nodes):
-                value = column
-        return value
-
-    def _globals(self) -> np.ndarray:
-        columns = [self._scalar(name, self._plan.structure.globals_[name]) for name in self._plan.lane_globals]
-        shared = ((slot, group.nodes[:1]) for group in self._plan.classes for slot in group.shared)
-        columns += [self._slot(slot, node)[:, 0] for slot, node in shared]
-        return np.stack(columns, axis=1) if columns else np.zeros((len(self._matrix), 0))
-
-    def _edges(self) -> np.ndarray:
-        """(individuals, 3, nodes): conductance to the parent per its area and per one's own, and capacitance."""
-        structure = self._plan.structure
-        nodes = np.arange(len(structure.parent))
-        ra = self._applied("", "Ra", structure.Ra_ohm_cm, nodes)
-        cm = self._applied("", "cm", structure.cm_uF_cm2, nodes)
-        resistance = structure.resistance_MOhm * ra / structure.Ra_ohm_cm
-        parental = structure.area_um2[np.maximum(structure.parent, 0)]
-        membrane = np.where(structure.membrane, 1e-3 * cm, 0.0)
-        edges = np.stack([100.0 / (resistance * parental), 100.0 / (resistance * structure.area_um2), membrane], axis=1)
-        edges[:, :2, structure.parent < 0] = 0.0
-        return edges

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hpcfit.biophys.cell import Cell, check_morphology
 from hpcfit.biophys.codegen.structure import Structure
-from hpcfit.biophys.engines.interface import Responses, Status
+from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, site_thresholds
+from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
 from hpcfit.biophys.engines.mod_files import compiled
 from hpcfit.biophys.engines.neuron_cell import Description
 from hpcfit.biophys.engines.neuron_service import NeuronFactory
@@ -65,11 +67,47 @@ class NeuronEngine:
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
         """Responses of every individual to the named stimuli.  See Engine.simulate."""
         matrix = self.cell.matrix(parameters)
+        needed = self.memory(len(matrix), stimuli)
+        needed.check(memory_limit(self.settings.memory_GiB), f"simulating {len(matrix)} individuals (traces)")
         tasks = [
             Task(SERVICE, "simulate", (values, name), self.settings.deadline_s) for values in matrix for name in stimuli
         ]
         outcomes = self._executor.map(tasks)
         return self._responses(len(matrix), tuple(stimuli), outcomes)
+
+    def spikes(self, parameters: np.ndarray, stimuli: Sequence[str], threshold_mV: float = SPIKE_MV) -> SpikeTimes:
+        """Spike times, read from traces in the worker processes.  See Engine.spikes."""
+        matrix, sites = self.cell.matrix(parameters), tuple(site.name for site in self.cell.sites)
+        thresholds = site_thresholds(self.cell.sites, threshold_mV)
+        tasks = [
+            Task(SERVICE, "spikes", (values, name, thresholds), self.settings.deadline_s)
+            for values in matrix
+            for name in stimuli
+        ]
+        status = np.zeros((len(matrix), len(stimuli)), dtype=np.int8)
+        counts = np.zeros((len(matrix), len(stimuli), len(sites)), dtype=np.int64)
+        reasons: dict[tuple[int, int], str] = {}
+        times: list[np.ndarray] = []
+        for number, outcome in enumerate(self._executor.map(tasks)):
+            pair = divmod(number, len(stimuli))
+            status[pair], reason, found = _ended(outcome)
+            if found is None:
+                reasons[pair] = reason
+                continue
+            counts[pair] = [len(one) for one in found]
+            times.extend(found)
+        all_times = np.concatenate([np.zeros(0), *times])
+        return SpikeTimes(tuple(stimuli), sites, counts, all_times, thresholds, status, reasons)
+
+    def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
+        """Bytes at most, without the worker processes' own.  See Engine.memory."""
+        sites = len(self.cell.sites)
+        if record == "traces":  # as they come from the workers, and put together
+            results = 2 * 8 * population * sites * sum(self._samples(name) for name in stimuli)
+        else:
+            results = 2 * 8 * population * sites * round(sum(self.stimuli[name].duration_ms for name in stimuli))
+        tasks = 200 + 8 * len(self.cell.free)
+        return Memory(population * len(stimuli) * tasks, results, 0)
 
     def _responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: list[Outcome]) -> Responses:
         sites = tuple(site.name for site in self.cell.sites)
@@ -78,10 +116,7 @@ class NeuronEngine:
         v_mV = tuple(np.full((individuals, len(sites), self._samples(name)), np.nan) for name in stimuli)
         for number, outcome in enumerate(outcomes):
             individual, stimulus = divmod(number, len(stimuli))
-            code, reason, trace = (
-                outcome.value if outcome.fate is Fate.DONE else (_STATUS[outcome.fate], outcome.reason, None)
-            )
-            status[individual, stimulus] = code
+            status[individual, stimulus], reason, trace = _ended(outcome)
             if trace is not None:
                 v_mV[stimulus][individual] = trace
             else:
@@ -90,3 +125,8 @@ class NeuronEngine:
 
     def _samples(self, name: str) -> int:
         return 1 + math.floor(self.stimuli[name].duration_ms / self.settings.record_dt_ms + 1e-9)
+
+
+def _ended(outcome: Outcome) -> tuple[int, str, Any]:
+    """Status, reason and result of one simulation."""
+    return outcome.value if outcome.fate is Fate.DONE else (_STATUS[outcome.fate], outcome.reason, None)

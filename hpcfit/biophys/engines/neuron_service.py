@@ -11,7 +11,7 @@ import numpy as np
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.hoc import hoc_text
-from hpcfit.biophys.engines.interface import Status
+from hpcfit.biophys.engines.interface import Status, spike_times
 from hpcfit.biophys.engines.neuron_cell import Description, NeuronCell
 from hpcfit.biophys.engines.structure import read_structure
 from hpcfit.biophys.settings import EngineSettings
@@ -76,6 +76,14 @@ class NeuronService:
         if diverged_ms is not None:
             return Status.DIVERGED, f"voltage beyond {self.settings.voltage_limit_mV:g} mV by {diverged_ms:g} ms", None
         return Status.OK, "", v_mV
+
+    def spikes(self, values: np.ndarray, name: str, threshold_mV: np.ndarray) -> tuple[int, str, Any]:
+        """As `simulate`, but with each site's spike times, ms, in place of voltages.  threshold_mV: (sites,)."""
+        status, reason, v_mV = self.simulate(values, name)
+        if v_mV is None:
+            return status, reason, None
+        dt_ms = self.settings.record_dt_ms
+        return status, reason, [spike_times(one, dt_ms, at) for one, at in zip(v_mV, threshold_mV, strict=True)]
 
     def _inject(self, injection: Injection) -> tuple[Any, ...]:
         clamp = self.h.IClamp(self.cell.places[injection.site])

@@ -1,0 +1,204 @@
+"""One call of a compiled kernel: every individual under every stimulus, traces or spikes out."""
+
+import ctypes
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from hpcfit.biophys.codegen.structure import Structure
+from hpcfit.biophys.engines.packing import pack
+from hpcfit.biophys.settings import EngineSettings
+from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.errors import EngineError
+
+_MOST_SPIKES_PER_MS = 1.0
+"""Spikes that are made room for, in the mean over all simulations: no neuron fires at 1 kHz."""
+
+
+class _Stimulus(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("steps", "injections")),
+        *((name, ctypes.c_void_p) for name in ("injected", "current", "out")),
+    )
+
+
+class _Arguments(ctypes.Structure):
+    _fields_ = (
+        *(
+            (name, ctypes.c_int64)
+            for name in ("blocks", "every", "sites", "stimuli_count", "threads", "record", "most_spikes")
+        ),
+        *((name, ctypes.c_double) for name in ("sample_ms", "limit_mV", "deadline_s")),
+        *((name, ctypes.c_void_p) for name in ("parameters", "stimuli", "site", "threshold_mV")),
+        *((name, ctypes.c_void_p) for name in ("individual", "stimulus", "status", "stopped")),
+        *((name, ctypes.c_void_p) for name in ("spikes", "first_spike", "cancel", "spike_ms")),
+        ("spike_count", ctypes.c_int64),
+    )
+
+
+class _Failure(IntEnum):
+    """What the kernel returns; harness.hpp has the same."""
+
+    FINE = 0
+    NO_MEMORY = 1
+    TOO_MANY_SPIKES = 2
+    CANCELLED = 3
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How simulations ended: status and the time, ms, (individuals, stimuli) each."""
+
+    status: np.ndarray
+    stopped_ms: np.ndarray
+
+
+@dataclass(frozen=True)
+class Input:
+    """What one stimulus is to the kernel.
+
+    steps: how many; injected: (injections,) nodes; current: (injections, steps), mA/cm2 of the node, at the middle of
+    each step, where NEURON evaluates it.
+    """
+
+    steps: int
+    samples: int
+    injected: np.ndarray
+    current: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Its arrays' size."""
+        return self.injected.nbytes + self.current.nbytes
+
+
+def kernel_input(stimulus: Stimulus, structure: Structure, settings: EngineSettings, real: np.dtype) -> Input:
+    """A stimulus as the kernel reads it."""
+    samples = samples_of(stimulus, settings)
+    steps = (samples - 1) * round(settings.record_dt_ms / settings.dt_ms)
+    middle = (np.arange(steps) + 0.5) * settings.dt_ms
+    injected = np.array([structure.sites[one.site] for one in stimulus.injections], dtype=np.int64)
+    current = np.empty((len(injected), steps), dtype=real)
+    for row, one in zip(current, stimulus.injections, strict=True):
+        # nA over um2 is 100 mA/cm2.
+        row[:] = one.at(middle) * 100.0 / structure.area_um2[structure.sites[one.site]]
+    return Input(steps, samples, injected, current)
+
+
+def samples_of(stimulus: Stimulus, settings: EngineSettings) -> int:
+    """Samples of a response to it."""
+    return 1 + math.floor(stimulus.duration_ms / settings.record_dt_ms + 1e-9)
+
+
+def most_spikes(individuals: int, stimuli: Sequence[Stimulus], sites: int) -> int:
+    """Spikes that are made room for."""
+    return math.ceil(_MOST_SPIKES_PER_MS * individuals * sites * sum(stimulus.duration_ms for stimulus in stimuli))
+
+
+class KernelCall:
+    """A compiled kernel with everything that stays the same between calls."""
+
+    def __init__(self, library: ctypes.CDLL, structure: Structure, settings: EngineSettings, sites: Sequence[str]):
+        self._run, self._library = library.hpcfit_run, library
+        library.hpcfit_row.restype = library.hpcfit_work.restype = ctypes.c_int64
+        self._settings = settings
+        self._places = len(set(structure.sites.values()))  # electrodes are at sites
+        self._site = np.array([structure.sites[name] for name in sites], dtype=np.int64)
+
+    @property
+    def row_length(self) -> int:
+        """Numbers of an individual that the kernel reads."""
+        return self._library.hpcfit_row()
+
+    @property
+    def work_bytes(self) -> int:
+        """What one thread needs."""
+        return self._library.hpcfit_work(ctypes.c_int64(len(self._site)), ctypes.c_int64(self._places))
+
+    def traces(self, table: np.ndarray, inputs: Sequence[Input], lanes: int, threads: int) -> tuple[list, Ends]:
+        """Voltage (individuals, sites, time) of each stimulus, mV; NaN where the simulation failed."""
+        shapes = [(len(table), len(self._site), one.samples) for one in inputs]
+        out = [np.empty(shape, dtype=table.dtype) for shape in shapes]
+        ends, _ = self._call(table, inputs, lanes, threads, out, {})
+        for number, v_mV in enumerate(out):
+            v_mV[ends.status[:, number] != 0] = np.nan
+        return out, ends
+
+    def spikes(
+        self, table: np.ndarray, inputs: Sequence[Input], lanes: int, threads: int, threshold_mV: np.ndarray, most: int
+    ) -> tuple[np.ndarray, np.ndarray, Ends]:
+        """Counts (individuals, stimuli, sites), times in their order, ms, and how simulations ended."""
+        shape = (len(table), len(inputs), len(self._site))
+        counts, first = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        found = np.empty(most)  # pages that no spike is written to take no memory
+        more = {"threshold_mV": threshold_mV, "spikes": counts, "first_spike": first, "spike_ms": found}
+        ends, total = self._call(table, inputs, lanes, threads, None, more)
+        # Blocks end in any order.
+        starts = np.cumsum(counts.ravel()) - counts.ravel()
+        times = found[np.repeat(first.ravel() - starts, counts.ravel()) + np.arange(total)]
+        return counts, times, ends
+
+    def _call(
+        self,
+        table: np.ndarray,
+        inputs: Sequence[Input],
+        lanes: int,
+        threads: int,
+        out: Sequence[np.ndarray] | None,
+        more: Mapping[str, np.ndarray],
+    ) -> tuple[Ends, int]:
+        settings = self._settings
+        packing = pack(len(table), [one.steps for one in inputs], lanes)
+        ends = Ends(np.zeros((len(table), len(inputs)), np.int8), np.zeros((len(table), len(inputs)), np.int64))
+        stimuli = (_Stimulus * len(inputs))()
+        for number, one in enumerate(inputs):
+            place = None if out is None else out[number].ctypes.data
+            stimuli[number] = _Stimulus(
+                one.steps, len(one.injected), one.injected.ctypes.data, one.current.ctypes.data, place
+            )
+        cancel = np.zeros(1, dtype=np.int32)
+        arrays = {"parameters": table, "site": self._site, "individual": packing.individual, **more}
+        arrays |= {"stimulus": packing.stimulus, "status": ends.status, "stopped": ends.stopped_ms, "cancel": cancel}
+        arguments = _Arguments(
+            blocks=len(packing.individual),
+            every=round(settings.record_dt_ms / settings.dt_ms),
+            sites=len(self._site),
+            stimuli_count=len(inputs),
+            threads=threads,
+            record=int(out is None),
+            most_spikes=len(more["spike_ms"]) if "spike_ms" in more else 0,
+            sample_ms=settings.record_dt_ms,
+            limit_mV=settings.voltage_limit_mV,
+            deadline_s=settings.deadline_s,
+            stimuli=ctypes.addressof(stimuli),
+            **{name: array.ctypes.data for name, array in arrays.items()},
+        )
+        _succeed(_Failure(self._interruptible(arguments, cancel)))
+        return Ends(ends.status, ends.stopped_ms * settings.record_dt_ms), arguments.spike_count
+
+    def _interruptible(self, arguments: Any, cancel: np.ndarray) -> int:
+        """The kernel's own result.  It runs beside this thread, which Ctrl-C reaches; the kernel then leaves off."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(self._run, ctypes.byref(arguments))
+            try:
+                return future.result()
+            except BaseException:
+                cancel[0] = 1
+                raise
+
+
+def _succeed(failure: _Failure) -> None:
+    """Raises EngineError."""
+    if failure is _Failure.NO_MEMORY:
+        raise EngineError("the batched kernel found no memory for its threads; lower engine.workers")
+    if failure is _Failure.TOO_MANY_SPIKES:
+        raise EngineError(
+            f"more than {_MOST_SPIKES_PER_MS:g} spike per ms in the mean over all simulations: these are no spikes of "
+            "a neuron; lower engine.dt_ms, or mend the threshold or the bounds of the parameters"
+        )
+    assert failure is _Failure.FINE, failure
