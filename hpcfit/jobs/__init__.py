@@ -167,11 +167,19 @@ def describe(path: str | Path) -> str:
         *(f"site {place.name}: {place.section}({place.x:.3g}), {place.distance_um:.1f} um" for place in built.places),
         f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
         f"stimuli: {', '.join(problem.scored_stimuli)}",
+        *(line for stimulus in problem.stimuli for line in _point_processes(stimulus)),
         f"score functions: {len(targets.terms)}",
         *(f"  {term.name}: {term.mean:.5g} +- {term.sd:.3g} ({term.source})" for term in targets.terms),
         *(f"  no term: {stimulus}.{site}.{feature}: {reason}" for stimulus, site, feature, reason in targets.dropped),
     ]
     return "\n".join(lines)
+
+
+def _point_processes(stimulus: Stimulus) -> Iterator[str]:
+    for point in stimulus.point_processes:
+        events = "no events" if point.times_ms is None else f"{len(point.times_ms)} events of weight {point.weight:g}"
+        name = f"{point.name}, " if point.name else ""
+        yield f"  {stimulus.name}: {name}{point.mechanism} at {point.site}, {events}"
 
 
 def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanisms: Path | None) -> Sequence[str]:

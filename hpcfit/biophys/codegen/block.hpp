@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "events.hpp"
+
 struct Block {
     R *v, *e, *rhs;
     R* low;  // what rounding has left of v, in single precision
@@ -10,7 +12,9 @@ struct Block {
     const R* lanes[CLASSES];
     const R* globals;
     const R* edges;  // [3][N][W]: a, b, capacitance, where they differ between lanes
-    R t;
+    R t;       // where the states are
+    R middle;  // of the step: where NEURON evaluates currents
+    Deliveries events;
 
     V to_parent(int node) const { return row(0, a_fixed, node); }
     V own(int node) const { return row(1, b_fixed, node); }

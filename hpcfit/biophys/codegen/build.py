@@ -14,7 +14,7 @@ from hpcfit.errors import EngineError
 from hpcfit.population.files import make_folder, one_at_a_time, storage_error
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("lanes.hpp", "gates.hpp", "block.hpp", "harness.hpp")
+HEADERS = ("lanes.hpp", "gates.hpp", "events.hpp", "block.hpp", "harness.hpp")
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.
 FLAGS = (
     "-std=c++17",

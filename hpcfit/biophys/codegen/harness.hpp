@@ -10,6 +10,7 @@ struct Arguments {
     const int64_t* site;     // [sites]
     const int64_t* injected; // [injections]: node
     const R* current;        // [injections][steps], mA/cm2 of that node
+    Schedule schedule;
     R* out;                  // [blocks][sites][samples][W]
     int64_t* stopped;        // [blocks]: steps done when every lane had left all bounds, else -1
 };
@@ -58,7 +59,9 @@ static void run_block(const Arguments& a, int64_t number, Block& b) {
         store(b.v + i * W, load(a.v_init + number * W));
         store(b.low + i * W, c(0));
     }
+    double t = 0;  // added up as NEURON does: an event between two steps must fall to the same side
     b.t = 0;
+    b.events.begin(a.schedule);
     all_starts(b);
     a.stopped[number] = -1;
     for (int64_t step = 0; step <= a.steps; ++step) {
@@ -70,6 +73,8 @@ static void run_block(const Arguments& a, int64_t number, Block& b) {
             a.stopped[number] = step;
             break;
         }
+        b.events.step = step;
+        b.middle = R(t += 0.5 * dt_ms);
         if (step == 0) all_classes<true>(b); else all_classes<false>(b);
         for (int k = 0; k < BARE; ++k) {
             store(b.rhs + bare[k] * W, c(0));
@@ -80,7 +85,7 @@ static void run_block(const Arguments& a, int64_t number, Block& b) {
             store(rhs, load(rhs) + a.current[k * a.steps + step]);
         }
         eliminate_and_substitute(b);
-        b.t = R(step + 1) * dt;
+        b.t = R(t += 0.5 * dt_ms);
     }
 }
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.build import HERE, library
+from hpcfit.biophys.codegen.events import with_instances
 from hpcfit.biophys.codegen.gates import Gates, fit_gates, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, Slot, fixed_values, make_plan
+from hpcfit.biophys.codegen.schedule import make_schedule
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.interface import Responses, Status
 from hpcfit.biophys.engines.mod_files import cache_folder, mod_files
@@ -33,13 +35,16 @@ class _Arguments(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("blocks", "steps", "every", "sites", "injections", "threads")),
         *((name, ctypes.c_void_p) for name in ("lanes", "globals", "edges", "v_init", "site", "injected", "current")),
+        *((name, ctypes.c_void_p) for name in ("active", "first_event", "event_step", "event_ms", "event_flag")),
         ("out", ctypes.c_void_p),
         ("stopped", ctypes.c_void_p),
     )
 
 
-def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mechanism]:
+def read_mechanisms(folder: Path | None, names: Iterable[str], tables: bool = False) -> dict[str, Mechanism]:
     """The mechanisms of these names: from the folder's .mod files, else from those that stand for NEURON's own.
+
+    tables: honour their TABLE statements.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mech
             f"{missing[0]}: the batched engine has no source of this mechanism of NEURON's own; "
             "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
         )
-    return {name: read_mechanism(known[name]) for name in names}
+    return {name: read_mechanism(known[name], tables) for name in names}
 
 
 def mechanism_name(path: Path) -> str:
@@ -86,7 +91,10 @@ class BatchedEngine:
         self.cell, self.settings = cell, settings
         self.threads = settings.workers or len(os.sched_getaffinity(0))
         self.stimuli = {stimulus.name: stimulus for stimulus in stimuli}
-        self.plan = make_plan(structure, mechanisms)
+        self.plan = make_plan(structure, with_instances(structure, mechanisms))
+        self.schedules = {
+            stimulus.name: make_schedule(self.plan, mechanisms, stimulus, settings.dt_ms) for stimulus in stimuli
+        }
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
         self.lanes = _BYTES_PER_VECTOR // self.real.itemsize
@@ -99,7 +107,9 @@ class BatchedEngine:
     def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
         """The same cell, stimuli and settings as a NEURON engine's."""
         structure = neuron.structure()
-        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, structure.mechanisms)
+        owners = {instance.owner: instance.mechanism for instance in structure.instances}
+        names = dict.fromkeys(owners.get(name, name) for name in structure.mechanisms)
+        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, neuron.settings.tables_honoured)
         return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
@@ -134,7 +144,9 @@ class BatchedEngine:
         ).reshape(len(injected), steps)
         out = np.full((inputs.blocks, len(site), samples, self.lanes), np.nan, dtype=self.real)
         stopped = np.zeros(inputs.blocks, dtype=np.int64)
-        arrays = (inputs.values, inputs.globals_, inputs.edges, inputs.v_init, site, injected, current, out, stopped)
+        events = self.schedules[stimulus.name].arrays()
+        inside = (inputs.values, inputs.globals_, inputs.edges, inputs.v_init, site, injected, current)
+        arrays = (*inside, *events, out, stopped)
         pointers = [array.ctypes.data for array in arrays]
         counts = (inputs.blocks, steps, every, len(site), len(injected), self.threads)
         failed = self._run(ctypes.byref(_Arguments(*counts, *pointers)))
@@ -146,7 +158,11 @@ class BatchedEngine:
 def _gates(plan: Plan, dt_ms: float) -> Gates | None:
     """Tables of all gates of the cell that depend on voltage alone."""
     values = {name: fixed_values(plan, mechanism, dt_ms) for name, mechanism in plan.mechanisms.items()}
-    chosen = [mechanism for name, mechanism in plan.mechanisms.items() if voltage_gates(mechanism, values[name])]
+    chosen = [
+        mechanism
+        for name, mechanism in plan.mechanisms.items()
+        if mechanism.kind == "density" and not mechanism.tables and voltage_gates(mechanism, values[name])
+    ]
     return fit_gates(chosen, values) if chosen else None
 
 
@@ -190,10 +206,9 @@ class _LaneInputs:
         values = np.tile(base, (len(self._matrix), 1))
         place = {int(node): index for index, node in enumerate(nodes)}
         for reach, column in zip(self._plan.structure.reaches, self._columns(), strict=True):
-            reach_owner = "ion" if reach.mechanism.endswith("_ion") else reach.mechanism
-            if (reach_owner, reach.variable) != (owner, variable):
+            inside = [index for index in reach.at(owner, variable) if int(reach.nodes[index]) in place]
+            if not inside:
                 continue
-            inside = [index for index, node in enumerate(reach.nodes) if int(node) in place]
             targets = [place[int(reach.nodes[index])] for index in inside]
             if reach.distribution == "uniform":
                 values[:, targets] = column[:, None]
