@@ -25,6 +25,9 @@ def check_names(fit: "FitSettings") -> None:
                     f"stimuli[{index}].electrodes[{number}].amplitude_rheobase is given, but there is no [rheobase]; "
                     "add one with value_nA or recordings"
                 )
+        for number, point in enumerate(stimulus.point_processes):
+            _known(f"stimuli[{index}].point_processes[{number}].site", point.site, sites)
+    _check_point_parameters(fit)
     for name, target in fit.targets.items():
         _known(f"targets.{name}", name, stimuli)
         _known(f"targets.{name}.site", target.site, sites)
@@ -41,6 +44,20 @@ def check_names(fit: "FitSettings") -> None:
             _known(f"scores[{index}].stimuli", name, stimuli)
             if name not in fit.targets:
                 raise ValueError(f"scores[{index}].stimuli names {name}, which has no [targets.{name}]; add it")
+
+
+def _check_point_parameters(fit: "FitSettings") -> None:
+    """A variable NAME.variable needs point processes of that name."""
+    points = dict.fromkeys(point.name for stimulus in fit.stimuli for point in stimulus.point_processes if point.name)
+    for index, parameter in enumerate(fit.parameters):
+        name, dot, _ = parameter.variable.partition(".")
+        if dot and not points:
+            raise ValueError(
+                f"parameters[{index}].variable = {parameter.variable!r}, but no point process has a name; "
+                f'give name = "{name}" to those that are meant'
+            )
+        if dot:
+            _known(f"parameters[{index}].variable", name, points)
 
 
 def _unique(key: str, names: list[str]) -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from hpcfit.biophys.electrodes import Chirp, Electrode, Noise, Ramp, Step, Waveform
+from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.biophys.recordings import waveform
 from hpcfit.biophys.settings import StimulusSettings
-from hpcfit.biophys.stimulus import Injection, Stimulus
+from hpcfit.biophys.stimulus import Injection, PointProcess, Stimulus
 from hpcfit.errors import ConfigError
 
 _SINE_STEP_MS = 0.025
@@ -25,7 +26,13 @@ def build_stimulus(settings: StimulusSettings) -> Stimulus:
     injections = [_injection(electrode, settings) for electrode in settings.electrodes]
     if settings.holding_nA:
         injections.insert(0, _pulse("soma", 0.0, settings.duration_ms, [settings.holding_nA] * 2))
-    return Stimulus(settings.name, settings.duration_ms, settings.window, tuple(injections))
+    points = tuple(_point_process(one) for one in settings.point_processes)
+    return Stimulus(settings.name, settings.duration_ms, settings.window, tuple(injections), points)
+
+
+def _point_process(one: PointProcessSettings) -> PointProcess:
+    times_ms = None if one.times_ms is None else np.array(one.times_ms, dtype=float)
+    return PointProcess(one.mechanism, one.site, one.parameters, times_ms, one.weight or 0.0, one.name)
 
 
 def _injection(electrode: Electrode, stimulus: StimulusSettings) -> Injection:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from hpcfit.biophys.consistency import check_names
 from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Waveform
 from hpcfit.biophys.expression import check_expression
+from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.config import InputPath, Settings
 from hpcfit.settings import RunSettings, Seconds, StrategySettings
 
@@ -79,7 +80,8 @@ class ParameterSettings(Settings):
     """One number of the model: fixed (`value`) or free (`bounds`)."""
 
     variable: Name
-    """NEURON's name: gIhbar_Ih, g_pas, cm, Ra, ena; a mechanism's GLOBAL (ehcn_Ih), celsius or v_init."""
+    """NEURON's name: gIhbar_Ih, g_pas, cm, Ra, ena; a mechanism's GLOBAL (ehcn_Ih), celsius or v_init; or NAME.variable
+    of the point processes of that name (ampa.tau2, ampa.weight)."""
     regions: tuple[Region, ...] = ()
     """Where it is set; empty for a GLOBAL, celsius and v_init."""
     name: Name = ""
@@ -121,6 +123,8 @@ class ParameterSettings(Settings):
                 raise ValueError(f"{self.name}: bounds start at {low:g}, but scale = 'log' needs bounds above 0")
         if self.variable == "v":
             raise ValueError(f"{self.name}: v is what the simulation computes; v_init sets where it starts")
+        if "." in self.variable and self.regions:
+            raise ValueError(f"{self.name}: {self.variable} is a point process' own; remove its regions")
         if self.distribution != "uniform" and (not self.regions or self.variable in PER_SECTION):
             raise ValueError(f"{self.name}: {self.variable} has no distance along a section; remove its distribution")
         return self
@@ -139,6 +143,8 @@ class StimulusSettings(Settings):
     holding_nA: float = 0.0
     """Constant current into the soma, from the start to the end."""
     electrodes: tuple[Electrode, ...] = ()
+    point_processes: tuple[PointProcessSettings, ...] = ()
+    """Synapses and other POINT_PROCESSes that are there in this stimulus only, with the events that they receive."""
     window_ms: tuple[NonNegative, Positive] | None = None
     """Start and end of the stimulus for features; default: the first electrode's."""
 
@@ -156,6 +162,8 @@ class StimulusSettings(Settings):
                     f"{self.name}: electrodes[{index}].delay_ms = {electrode.delay_ms:g} is not before the end, "
                     f"duration_ms = {self.duration_ms:g}; change one of them or remove the electrode"
                 )
+        for index, point in enumerate(self.point_processes):
+            point.check_inside(f"{self.name}: point_processes[{index}]", self.duration_ms)
         return self
 
     @property
@@ -293,6 +301,10 @@ class EngineSettings(Settings):
     """neuron: one individual per worker process; batched: the population in one compiled kernel, fixed step only."""
     precision: Literal["single", "double"] | None = None
     """Of the batched kernel: single (default) keeps the voltage as a pair of numbers; double equals NEURON's own."""
+    tables: Literal["honour", "ignore"] | None = None
+    """TABLE statements of mechanisms.  honour: interpolated as NEURON does, the default of NEURON and of double, which
+    is there to give NEURON's own numbers; ignore: computed exactly, the default of single: a table is an approximation
+    of the model, and costs more than the polynomials which stand for gates there."""
     integrator: Literal["fixed", "cvode"] = "fixed"
     dt_ms: Positive = 0.025
     order: Literal[1, 2] = 2
@@ -308,6 +320,12 @@ class EngineSettings(Settings):
     memory_GiB: Positive | None = None
     """Most that responses and what makes them may take; a population that needs more is simulated in portions.
     Default: 80 % of what is free when a generation starts."""
+
+    @property
+    def tables_honoured(self) -> bool:
+        """Are TABLE statements honoured?"""
+        exact = self.kind == "neuron" or self.precision == "double"
+        return exact if self.tables is None else self.tables == "honour"
 
     @model_validator(mode="after")
     def _multiple(self) -> "EngineSettings":

@@ -1,5 +1,6 @@
 """What is injected where and when: piecewise linear currents, gated by delay and duration, alike in all engines."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,22 @@ class Injection:
 
 
 @dataclass(frozen=True)
+class PointProcess:
+    """A POINT_PROCESS at a site, with the events that reach it.
+
+    parameters: those that differ from the mechanism's own; times_ms: (events,), None where it is sent no events;
+    weight: of every event, in the mechanism's unit; name: what free parameters call it.
+    """
+
+    mechanism: str
+    site: str
+    parameters: Mapping[str, float]
+    times_ms: np.ndarray | None = None
+    weight: float = 0.0
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Stimulus:
     """What a simulator needs to know of a protocol."""
 
@@ -37,6 +54,7 @@ class Stimulus:
     duration_ms: float
     window_ms: tuple[float, float]
     injections: tuple[Injection, ...]
+    point_processes: tuple[PointProcess, ...] = ()
 
     def current_nA(self, t_ms: np.ndarray, site: str = "soma") -> np.ndarray:
         """The sum of what is injected into a site at these times."""

@@ -208,6 +208,7 @@ def describe(path: str | Path) -> str:
         f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
         f"stimuli: {', '.join(problem.scored_stimuli)}",
         memory,
+        *(line for stimulus in problem.stimuli for line in _point_processes(stimulus)),
         f"score functions: {len(targets.terms)}",
         *(f"  {term.name}: {term.mean:.5g} +- {term.sd:.3g} ({term.source})" for term in targets.terms),
         *(f"  no term: {stimulus}.{site}.{feature}: {reason}" for stimulus, site, feature, reason in targets.dropped),
@@ -224,6 +225,13 @@ def _memory_line(problem: Problem, engine: Engine) -> str:
     largest = engine.memory(min(population, parts[0].stop), stimuli)
     limit = gib(memory_limit(problem.settings.engine.memory_GiB))
     return f"memory: {population} individuals x {len(stimuli)} stimuli take {largest}{split}; {limit} may be used"
+
+
+def _point_processes(stimulus: Stimulus) -> Iterator[str]:
+    for point in stimulus.point_processes:
+        events = "no events" if point.times_ms is None else f"{len(point.times_ms)} events of weight {point.weight:g}"
+        name = f"{point.name}, " if point.name else ""
+        yield f"  {stimulus.name}: {name}{point.mechanism} at {point.site}, {events}"
 
 
 def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanisms: Path | None) -> Sequence[str]:

@@ -86,6 +86,9 @@ def _write_traces(path: Path, problem: Problem, engine: Engine, values: np.ndarr
             # A current that lasts to the end is off at the very last sample: it is drawn as it was before.
             times = np.minimum(responses.time_ms(stimulus.name), np.nextafter(stimulus.duration_ms, 0.0))
             group["current_nA"] = stimulus.current_nA(times)
+            trains = [point.times_ms for point in stimulus.point_processes if point.times_ms is not None]
+            if trains:
+                group["events_ms"] = np.sort(np.concatenate(trains))
             group.attrs.update(dt_ms=responses.dt_ms, sites=list(responses.sites), window_ms=stimulus.window_ms)
             for (name, site), recorded in problem.targets.traces.items():
                 if name == stimulus.name and "recorded_v_mV" not in group:

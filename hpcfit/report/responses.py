@@ -26,6 +26,8 @@ class Response:
     """(sweeps, recorded time)"""
     recorded_dt_ms: float
     recorded_site: str
+    events_ms: np.ndarray | None = None
+    """(events,) that reach its point processes."""
 
     @property
     def main_site(self) -> str:
@@ -70,6 +72,7 @@ def _response(name: str, group: Any) -> Response:
         model_v_mV=model,
         dt_ms=dt_ms,
         current_nA=None if current is None else np.asarray(current, dtype=float),
+        events_ms=None if "events_ms" not in group else np.asarray(group["events_ms"][()], dtype=float),
         window_ms=None if window is None else (float(window[0]), float(window[1])),
         recorded_v_mV=recorded,
         recorded_dt_ms=float(_attribute(group, "recorded_dt_ms", dt_ms)),

@@ -431,6 +431,72 @@ def test_global_of_a_mechanism(tiny, leak, refused):
     says(line, "./fit.toml: cell.regions.all: no mechanism leek in ./mechanisms; add its .mod file or mend the name")
 
 
+ELECTRODES = 'electrodes = [{ shape = "step", delay_ms = 10, duration_ms = 30, amplitude_nA = 0.2 }]'
+POINT_PROCESSES: dict[str, tuple[str, ...]] = {
+    "unknown mechanism": (
+        'mechanism = "Exp2Sin", times_ms = [3], weight = 1',
+        "./fit.toml: stimulus step: point_processes[0].mechanism = 'Exp2Sin' is no POINT_PROCESS that NEURON has",
+        "did you mean Exp2Syn?",
+    ),
+    "density mechanism": ('mechanism = "hh"', "./fit.toml: stimulus step: point_processes[0].mechanism = 'hh' is no"),
+    "unknown parameter": (
+        'mechanism = "Exp2Syn", times_ms = [3], weight = 1, parameters = { tao1 = 3 }',
+        "./fit.toml: stimulus step: point_processes[0].parameters: Exp2Syn has no parameter tao1; did you mean tau1?",
+    ),
+    "events for one that takes none": (
+        'mechanism = "AlphaSynapse", times_ms = [3], weight = 1',
+        "./fit.toml: stimulus step: point_processes[0].times_ms is given, but AlphaSynapse has no NET_RECEIVE",
+    ),
+    "unknown key": (
+        'mechanism = "ExpSyn", time_ms = [3], weight = 1',
+        "./fit.toml: unknown key stimuli[0].point_processes[0].time_ms; did you mean times_ms?",
+    ),
+    "unknown site": (
+        'mechanism = "ExpSyn", site = "some", times_ms = [3], weight = 1',
+        "./fit.toml: stimuli[0].point_processes[0].site names some, which does not exist; did you mean soma?",
+    ),
+    "events out of order": (
+        'mechanism = "ExpSyn", times_ms = [3, 9, 5], weight = 1',
+        "./fit.toml: stimuli[0].point_processes[0].times_ms: 5 comes after 9; put the times in ascending order",
+    ),
+    "events before the start": (
+        'mechanism = "ExpSyn", times_ms = [-3], weight = 1',
+        "./fit.toml: stimuli[0].point_processes[0].times_ms[0] = -3: must be greater than or equal to 0",
+    ),
+    "events after the end": (
+        'mechanism = "ExpSyn", times_ms = [3, 50], weight = 1',
+        "./fit.toml: stimuli[0]: step: point_processes[0].times_ms ends at 50, which is not before the end",
+    ),
+    "no weight": (
+        'mechanism = "ExpSyn", times_ms = [3]',
+        "./fit.toml: stimuli[0].point_processes[0]: times_ms is given without weight; give both, or neither",
+    ),
+    "no times": (
+        'mechanism = "ExpSyn", weight = 3',
+        "./fit.toml: stimuli[0].point_processes[0]: weight is given without times_ms; give both, or neither",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POINT_PROCESSES)
+def test_point_processes(name, tiny, refused):
+    entry, *parts = POINT_PROCESSES[name]
+    says(refused("fit", tiny((ELECTRODES, f"point_processes = [{{ {entry} }}]"))), *parts)
+
+
+def test_parameters_of_point_processes(tiny, refused):
+    synapse = 'point_processes = [{ mechanism = "ExpSyn", name = "ampa", times_ms = [3], weight = 1 }]'
+    named = (ELECTRODES, synapse)
+    line = refused("fit", tiny(named, (E_PAS, 'variable = "apma.e"\nvalue = -65')))
+    says(line, "./fit.toml: parameters[0].variable names apma, which does not exist; did you mean ampa?")
+    line = refused("fit", tiny(named, (E_PAS, 'variable = "ampa.tua"\nvalue = 5')))
+    says(line, "./fit.toml: parameter ampa.tua: ExpSyn has no parameter tua; did you mean tau?")
+    line = refused("fit", tiny(named, (E_PAS, 'variable = "ampa.e"\nregions = ["all"]\nvalue = 5')))
+    says(line, "./fit.toml: parameters[0]: ampa.e.all: ampa.e is a point process' own; remove its regions")
+    line = refused("fit", tiny((E_PAS, 'variable = "ampa.e"\nvalue = 5')))
+    says(line, "./fit.toml: parameters[0].variable = 'ampa.e', but no point process has a name; give name = ")
+
+
 def _csv(samples: int = 600) -> str:
     rows = [f"{0.1 * i:.4g},-65,{0.2 * (100 <= i < 400):.4g}" for i in range(samples)]
     return "\n".join(["time_ms,voltage_mV,current_nA", *rows]) + "\n"

@@ -272,3 +272,58 @@ def test_the_hoc_file_does_what_hpcfit_saw(engine, tolerance_mV, tiny, leak, hpc
             theirs = np.array(played[name][site])[: len(trace)]
             assert np.max(np.abs(theirs - trace)) < tolerance_mV, (name, site)
     assert not np.allclose(traces["two"][1][0], traces["two"][1][1], atol=0.1)  # the sites are two places
+
+
+SYNAPSES = """
+[[stimuli]]
+name = "synapses"
+duration_ms = 40
+point_processes = [
+    { mechanism = "Exp2Syn", name = "ampa", site = "dendrite", times_ms = [1.0, 12.5, 12.51], weight = 0.01 },
+    { mechanism = "Exp2Syn", site = "dendrite", times_ms = [1.0, 20], weight = 0.01, parameters = { e = -90 } },
+    { mechanism = "IClamp", parameters = { del = 25, dur = 5, amp = 0.1 } },
+]
+
+[[stimuli]]
+name = "none"
+duration_ms = 40
+
+[[sites]]
+name = "dendrite"
+region = "basal"
+distance_um = 120
+
+[targets.synapses.statistics.soma]
+voltage_base = [-66, 1]
+
+[targets.none.statistics.soma]
+voltage_base = [-66, 1]
+
+"""
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_hoc_file_has_the_point_processes(order, tiny, leak, hpcfit):
+    text = tiny(
+        ("celsius = 20", 'celsius = 20\nmechanisms = "mechanisms"'),
+        ('variable = "e_pas"\nregions = ["all"]\nvalue = -65', 'variable = "ampa.weight"\nbounds = [0.005, 0.02]'),
+        ("workers = 2", f"workers = 2\norder = {order}"),
+        ("generations = 3", "generations = 1"),
+        ("[[scores]]", SYNAPSES + "[[scores]]"),
+        ('"Spikecount", "AP_amplitude", "voltage_base"', '"voltage_base"'),
+    )
+    checked = hpcfit("check", text)
+    assert checked.code == 0, checked.err
+    said = checked.out
+    assert "  synapses: ampa, Exp2Syn at dendrite, 3 events of weight 0.01\n" in said
+    assert "  synapses: IClamp at soma, no events\n" in said
+    assert hpcfit("fit", text).code == 0
+    best = Path("runs/tiny/best").resolve()
+    with h5py.File("runs/tiny/best.h5") as file:
+        traces = {name: (list(group.attrs["sites"]), group["model_v_mV"][()]) for name, group in file.items()}
+        assert file["synapses"]["events_ms"][()].tolist() == [1, 1, 12.5, 12.51, 20] and "events_ms" not in file["none"]
+    played = play(best, ["none", "synapses", "step", "synapses"])
+    for name, (sites, v_mV) in traces.items():
+        for site, trace in zip(sites, v_mV, strict=True):
+            assert np.max(np.abs(np.array(played[name][site])[: len(trace)] - trace)) < 1e-9, (name, site)
+    assert np.ptp(traces["synapses"][1][1]) > 10

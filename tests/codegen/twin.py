@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcfit.biophys.codegen.lookup import lookups
 from hpcfit.biophys.engines.nmodl import read_mechanism, run
 
 VOLTAGES = [*np.linspace(-120.0, 60.0, 37).tolist(), -38.0, -32.0, -66.0, -60.0, -154.9, -27.0, -17.0, -64.4, -40.0]
@@ -51,6 +52,9 @@ def differences(mechanism, job, answer) -> dict[str, float]:
     # A mechanism that reads the current it writes finds the sum that NEURON kept from the last evaluation.
     read_currents = [n for ion in mechanism.ions for n in ion.reads if n in currents]
     variables |= dict.fromkeys(read_currents, 0.0)
+    variables |= lookups(
+        mechanism, {n: x for n, x in variables.items() if n in {*mechanism.constants, "celsius", "dt"}}
+    )
     worst: dict[str, float] = {}
 
     def compare(label, names, shot):

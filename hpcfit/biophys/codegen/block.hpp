@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "events.hpp"
+
 // Rows of e and rhs after those of the nodes: what a sum over children starts from, and where the root's goes.
 constexpr int ZEROS = N, SINK = N + 1, INJECTED = N + 2;
 
@@ -15,7 +17,9 @@ struct Block {
     const R* edges;  // [3][N][W]: a, b, capacitance, where they differ between lanes
     const int* own_sum;     // [N]: the row that holds what children have added to a node
     const int* parent_sum;  // [N]: the row that a node adds to, for its parent
-    R t;
+    R t;                    // where the states are
+    R middle;               // of the step: where NEURON evaluates currents
+    Deliveries events;
 
     // One node's row of the tree matrix, given its membrane: excess e and right hand side of the node and its parent.
     INLINE_MEMBER void eliminate(int node, V i_total, V g_total) const {

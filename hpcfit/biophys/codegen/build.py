@@ -14,7 +14,16 @@ from hpcfit.errors import EngineError, StorageError
 from hpcfit.population.files import one_at_a_time
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("lanes.hpp", "pair.hpp", "gates.hpp", "block.hpp", "solver.hpp", "recorders.hpp", "harness.hpp")
+HEADERS = (
+    "lanes.hpp",
+    "pair.hpp",
+    "gates.hpp",
+    "events.hpp",
+    "block.hpp",
+    "solver.hpp",
+    "recorders.hpp",
+    "harness.hpp",
+)
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.
 FLAGS = (
     "-std=c++17",

@@ -52,7 +52,7 @@ def expression_cpp(expression: Expression, names: Mapping[str, str]) -> str:
         case Unary("-", operand):
             return f"(-{expression_cpp(operand, names)})"
         case Unary("!", operand):
-            return f"(~{expression_cpp(operand, names)})"
+            return f"(~{_test(operand, names)})"
         case Binary("-", Number(1.0), Call("exp", (argument,))):
             # Exact where the argument is small, as dt / tau is: in single precision 1 - exp(x) keeps few digits.
             return f"(-expm1_({expression_cpp(argument, names)}))"
@@ -63,9 +63,12 @@ def expression_cpp(expression: Expression, names: Mapping[str, str]) -> str:
             return f"({' * '.join([factor] * int(power))})"
         case Binary("^", base, power):
             return f"pow_({expression_cpp(base, names)}, {expression_cpp(power, names)})"
+        case Binary(operator, left, right) if operator in _LOGIC:
+            return f"({_test(left, names)} {_LOGIC[operator]} {_test(right, names)})"
         case Binary(operator, left, right):
-            symbol = _LOGIC.get(operator, operator)
-            return f"({expression_cpp(left, names)} {symbol} {expression_cpp(right, names)})"
+            return f"({expression_cpp(left, names)} {operator} {expression_cpp(right, names)})"
+        case Call(function, (argument,)) if function in names:  # a TABLE
+            return f"{names[function]}({expression_cpp(argument, names)})"
         case Call(function, arguments) if function in _FUNCTIONS:
             return f"{_FUNCTIONS[function]}({', '.join(expression_cpp(argument, names) for argument in arguments)})"
     raise AssertionError(f"no C++ for {expression}")
@@ -90,12 +93,13 @@ def _branch(statement: If, names: Mapping[str, str], known: set[str]) -> Iterato
     yield "{"
     yield f"const M test = {_test(statement.test, names)};"
     for side, body in (("yes", statement.then), ("no", statement.otherwise)):
-        inner = {**names, **{target: f"{side}_{target}" for target in targets}}
-        yield from (f"V {side}_{target} = {outer[target]};" for target in targets)
+        # Named after what they copy: a branch inside a branch must not shadow the copies of the outer one.
+        inner = {**names, **{target: f"{side}_{outer[target]}" for target in targets}}
+        yield from (f"V {side}_{name} = {name};" for name in outer.values())
         yield "{"
         yield from statements_cpp(body, inner, set(known))
         yield "}"
-    yield from (f"{outer[target]} = choose(test, yes_{target}, no_{target});" for target in targets)
+    yield from (f"{name} = choose(test, yes_{name}, no_{name});" for name in outer.values())
     yield "}"
 
 

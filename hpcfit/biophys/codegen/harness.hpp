@@ -103,7 +103,9 @@ static Failure run_block(const Arguments& a, const Sums& sums, int64_t number, R
         store(b.v + i * W, load(v_init));
         store(b.low + i * W, c(0));
     }
+    double t = 0;  // added up as NEURON does: an event between two steps must fall to the same side
     b.t = 0;
+    b.events.begin(a.stimuli[lanes.stimulus[0]].events);  // with point processes, all lanes share a stimulus
     all_starts(b);
     recorder.begin(lanes);
     for (int64_t step = 0;; ++step) {
@@ -124,10 +126,12 @@ static Failure run_block(const Arguments& a, const Sums& sums, int64_t number, R
                 }
             if (!lanes.count) break;
         }
+        b.events.step = step;
+        b.middle = R(t += 0.5 * dt_ms);
         inject(a, sums, lanes, step, b);
         if (step == 0) towards_root<true>(b); else towards_root<false>(b);
         towards_leaves(b);
-        b.t = R(step + 1) * dt;
+        b.t = R(t += 0.5 * dt_ms);
     }
     return recorder.end(lanes) ? FINE : TOO_MANY_SPIKES;
 }

@@ -102,6 +102,31 @@ class Current:
 
 
 @dataclass(frozen=True)
+class Table:
+    """What a TABLE interpolates: `output` after `statements` at `count` + 1 equidistant values of `argument`.
+
+    Its name is that of a function of one argument, for those that carry statements out.
+    """
+
+    argument: str
+    output: str
+    statements: tuple[Statement, ...]
+    low: Expression
+    high: Expression
+    count: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Send:
+    """A net_send: statements leave its delay, ms, and its flag in these variables; without them nothing is sent."""
+
+    delay: str
+    flag: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Mechanism:
     """One SUFFIX or POINT_PROCESS.
 
@@ -122,8 +147,15 @@ class Mechanism:
         Other variables that keep a value between the blocks below.
     initial
         INITIAL; `current`: BREAKPOINT without SOLVE; `advance`: one step `dt` of the states, solved.
-    current_needs_initial
-        Names assigned in `initial` or `advance` that `current` reads (besides states).
+    arguments
+        Of NET_RECEIVE, the weight first: variables of a connection; empty when there is no such block.
+    receive, receive_initial
+        NET_RECEIVE, which also reads `flag` (0 for an event from outside) and finds the time of its event in `t`;
+        and the INITIAL inside it, which runs after `initial`.
+    sends
+        The net_send calls in `initial` and `receive`.
+    family
+        Of an instance of a point process, whose `name` is its own: the mechanism that it is an instance of.
     """
 
     name: str
@@ -142,3 +174,14 @@ class Mechanism:
     """<state>0 defaults: what a state has before INITIAL runs (0 unless declared)."""
     source: str = ""
     """File it came from, for errors."""
+    arguments: tuple[str, ...] = ()
+    receive: tuple[Statement, ...] = ()
+    receive_initial: tuple[Statement, ...] = ()
+    sends: tuple[Send, ...] = ()
+    family: str = ""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    @property
+    def suffix(self) -> str:
+        """What its GLOBALs end in."""
+        return self.family or self.name

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from hpcfit.biophys.codegen.events import event_tables, guard, received_cpp
 from hpcfit.biophys.codegen.expression_cpp import expression_cpp, statements_cpp
 from hpcfit.biophys.codegen.gates import Gates, GateTable
 from hpcfit.biophys.codegen.ir import Current, Mechanism
+from hpcfit.biophys.codegen.lookup import table_names, tables_cpp
 from hpcfit.biophys.codegen.plan import (
     NodeClass,
     Plan,
@@ -43,9 +45,12 @@ def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, g
         '#include "lanes.hpp"',
         '#include "pair.hpp"',
         f"static const R dt = R({dt_ms!r});",
+        f"constexpr double dt_ms = {dt_ms!r};",
         f"static const R cj = R({(2.0 if order == 2 else 1.0) / dt_ms!r});",
         f"constexpr int order = {order};",
         *_tables(plan),
+        *event_tables(plan),
+        *(line for mechanism in plan.mechanisms.values() for line in tables_cpp(plan, mechanism, dt_ms)),
         '#include "block.hpp"',
         *(_gate_tables(plan, gates) if gates else ()),
         *(line for index, group in enumerate(plan.classes) for line in _class_functions(plan, index, group, gates)),
@@ -138,21 +143,28 @@ def _function(plan: Plan, index: int, group: NodeClass, name: str, body: Iterato
     yield f"R* s = block.states[{index}] + k * (states{index} * W);"
     yield f"const R* p = block.lanes[{index}] + k * (lanes{index} * W);"
     yield f"constexpr int states = states{index}, lanes = lanes{index}; const int* const nodes = nodes{index};"
-    yield "for (; k + 1 < end; k += 2, s += 2 * states * W, p += 2 * lanes * W)"
-    yield f"    {name}{index}_at<FIRST>(block, Two(nodes, k, s, p, states, lanes));"
-    yield f"if (k < end) {name}{index}_at<FIRST>(block, One(nodes, k, s, p, states, lanes));"
+    if not any(mechanism.kind == "point_process" for mechanism in group.mechanisms):  # events come to one node
+        yield "for (; k + 1 < end; k += 2, s += 2 * states * W, p += 2 * lanes * W)"
+        yield f"    {name}{index}_at<FIRST>(block, Two(nodes, k, s, p, states, lanes));"
+    yield "for (; k < end; ++k, s += states * W, p += lanes * W)"
+    yield f"    {name}{index}_at<FIRST>(block, One(nodes, k, s, p, states, lanes));"
     yield "}"
 
 
 def _variable(slot: Slot) -> str:
-    return f"x_{slot.owner}_{slot.variable}"
+    return f"x_{slot.owner}_{slot.variable}{'_start' * slot.start}"
 
 
 def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]:
     """What the variables of a mechanism are called in the function of its class."""
-    names = {"v": "v", "dt": "c(dt)", "t": "c(block.t)", "celsius": f"c(R({plan.structure.celsius!r}))"}
+    names = table_names(mechanism) | {
+        "v": "v",
+        "dt": "c(dt)",
+        "t": "c(block.t)",
+        "celsius": f"c(R({plan.structure.celsius!r}))",
+    }
     for name, value in mechanism.constants.items():
-        full = f"{name}_{mechanism.name}"
+        full = f"{name}_{mechanism.suffix}"
         if full in plan.lane_globals:
             names[name] = f"load(block.globals + {plan.lane_globals.index(full)} * W)"
         else:
@@ -160,7 +172,7 @@ def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]
     for name, value in mechanism.parameters.items():
         names[name] = f"c(R({value!r}))"
     for slot in (*group.lanes, *group.shared, *group.numbers, *group.literals, *group.states):
-        if slot.owner == mechanism.name:
+        if slot.owner in (mechanism.name, "node") and not slot.start:
             names[slot.variable] = _variable(slot)
     for ion in mechanism.ions:
         for name in (f"e{ion.name}", f"{ion.name}i", f"{ion.name}o"):
@@ -191,7 +203,10 @@ def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
     for mechanism in group.mechanisms:
         names = _names(plan, group, mechanism)
         for state in (*mechanism.states, *kept(mechanism)):
-            yield f"{names[state]} = c(R({mechanism.state_initials.get(state, 0.0)!r}));"
+            start = Slot(mechanism.name, state, start=True)
+            given = start in (*group.lanes, *group.numbers, *group.literals)
+            value = f"c(R({mechanism.state_initials.get(state, 0.0)!r}))"
+            yield f"{names[state]} = {_variable(start) if given else value};"
     for slot in group.states:
         if slot.owner == "ion" and slot.variable[-1] in "io" and slot.variable[0] != "d":
             ion = slot.variable[:-1]
@@ -202,11 +217,11 @@ def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
                 ][0]
                 yield f"{_variable(slot)} = c(R({float(start)!r}));"
     for mechanism in group.mechanisms:
-        yield "{"
+        yield f"{guard(plan, group, mechanism)}{{"
         yield from _local_currents(mechanism)
         yield from _reversals(plan, group)
         names = _with_reversals(plan, group, _names(plan, group, mechanism))
-        yield from statements_cpp(mechanism.initial, names, set())
+        yield from statements_cpp((*mechanism.initial, *mechanism.receive_initial), names, set())
         yield "}"
 
 
@@ -229,13 +244,15 @@ def _step(plan: Plan, group: NodeClass, gates: Gates | None) -> Iterator[str]:
         yield from _tabled(gates, tabled)
     for mechanism in group.mechanisms:
         if mechanism.advance and mechanism not in tabled:
-            yield f"{{ // {mechanism.name}"
+            yield f"{guard(plan, group, mechanism)}{{ // {mechanism.name}"
             yield from _local_currents(mechanism)
             yield from _reversals(plan, group)
             names = _with_reversals(plan, group, _names(plan, group, mechanism))
             yield from statements_cpp(mechanism.advance, names, set())
             yield "}"
     yield "}"
+    for mechanism in group.mechanisms:
+        yield from received_cpp(plan, group, mechanism, _names(plan, group, mechanism))
     yield "V i_total = c(0), g_total = c(0);"
     yield from (f"V sum_i{ion} = c(0), sum_di{ion} = c(0);" for ion in reading)
     yield from _reversals(plan, group)
@@ -279,10 +296,10 @@ def _polynomial(name: str, values: np.ndarray, at: str) -> str:
 
 
 def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Sequence[str]) -> Iterator[str]:
-    names = _with_reversals(plan, group, _names(plan, group, mechanism))
+    names = _with_reversals(plan, group, _names(plan, group, mechanism)) | {"t": "c(block.middle)"}
     locals_ = {current.variable: f"i_{number}" for number, current in enumerate(mechanism.currents)}
     names |= locals_
-    yield f"{{ // {mechanism.name}"
+    yield f"{guard(plan, group, mechanism)}{{ // {mechanism.name}"
     yield from (f"V {name} = c(0);" for name in locals_.values())
     quotient = any(current.conductance is None for current in mechanism.currents)
     if quotient:
@@ -297,19 +314,21 @@ def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Seque
         yield "}"
     yield from statements_cpp(mechanism.current, names, set())
     for current in mechanism.currents:
-        yield from _total(current, names, locals_[current.variable], reading)
+        point = mechanism.kind == "point_process"  # nA over um2 is 100 mA/cm2
+        yield from _total(current, names, locals_[current.variable], reading, "c(100) / x_node_area" if point else "")
     yield "}"
 
 
-def _total(current: Current, names: dict[str, str], local: str, reading: Sequence[str]) -> Iterator[str]:
+def _total(current: Current, names: dict[str, str], local: str, reading: Sequence[str], scale: str) -> Iterator[str]:
     if current.conductance is None:
         slope = f"((up_{local} - {local}) * R({1.0 / _QUOTIENT_MV!r}))"
     else:
         slope = expression_cpp(current.conductance, names)
     sign = "-" if current.electrode else "+"
-    yield f"{{ const V g = {slope}; i_total {sign}= {local}; g_total {sign}= g;"
+    times = f" * ({scale})" if scale else ""
+    yield f"{{ const V i = {local}{times}, g = {slope}{times}; i_total {sign}= i; g_total {sign}= g;"
     if current.ion in reading:
-        yield f"sum_i{current.ion} += {local}; sum_di{current.ion} += g;"
+        yield f"sum_i{current.ion} += i; sum_di{current.ion} += g;"
     yield "}"
 
 

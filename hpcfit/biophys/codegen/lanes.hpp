@@ -151,3 +151,15 @@ HPCFIT_BY_LANE(sinh)
 HPCFIT_BY_LANE(cosh)
 HPCFIT_BY_LANE(floor)
 HPCFIT_BY_LANE(ceil)
+
+// A TABLE, read as NEURON reads it: linear between `count` + 1 equidistant points, constant outside, NaN at NaN.
+INLINE V looked_up(const R* table, int count, R low, R per_unit, V x) {
+    V place = (x - low) * per_unit, result;
+    for (int i = 0; i < W; ++i) {
+        const R at = place[i];
+        const int index = at > R(0) ? (at < R(count) ? int(at) : count - 1) : 0;
+        const R between = table[index] + (at - R(index)) * (table[index + 1] - table[index]);
+        result[i] = at <= R(0) ? table[0] : at >= R(count) ? table[count] : between;
+    }
+    return result;
+}

@@ -17,7 +17,7 @@ from hpcfit.biophys.codegen.structure import Reach, Structure
 def trimmed(structure: Structure) -> Structure:
     """The structure without end nodes that have no membrane: nothing flows into them, they change nothing.
 
-    One where a site is stays.
+    One where a site or a point process is stays.
     """
     parent, membrane = structure.parent, structure.membrane
     keep = np.ones(len(parent), dtype=bool)
@@ -25,6 +25,7 @@ def trimmed(structure: Structure) -> Structure:
     has_children[parent[parent >= 0]] = True
     keep[~membrane & ~has_children & (parent >= 0)] = False
     keep[list(structure.sites.values())] = True
+    keep[[one.node for one in structure.instances]] = True
     return renumbered(structure, np.flatnonzero(keep))
 
 
@@ -79,6 +80,8 @@ def renumbered(structure: Structure, order: np.ndarray) -> Structure:
         mechanisms={
             name: replace(placement, nodes=place[placement.nodes]) for name, placement in structure.mechanisms.items()
         },
+        diam_um=structure.diam_um[order],
+        instances=tuple(replace(one, node=int(place[one.node])) for one in structure.instances),
         ions={name: replace(pool, nodes=place[pool.nodes]) for name, pool in structure.ions.items()},
         reaches=tuple(_moved(reach, place) for reach in structure.reaches),
         sites=_places(structure.sites, place),
@@ -88,7 +91,8 @@ def renumbered(structure: Structure, order: np.ndarray) -> Structure:
 def _moved(reach: Reach, place: np.ndarray) -> Reach:
     """A reach at the nodes that are left: Ra has some at ends of sections."""
     left = place[reach.nodes] >= 0
-    return replace(reach, nodes=place[reach.nodes][left], distance_um=reach.distance_um[left])
+    owners = tuple(owner for owner, stays in zip(reach.owners, left, strict=True) if stays) if reach.owners else ()
+    return replace(reach, nodes=place[reach.nodes][left], distance_um=reach.distance_um[left], owners=owners)
 
 
 def _places(sites: Mapping[str, int], place: np.ndarray) -> dict[str, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcfit.biophys.codegen.algebra import read_before_set
+from hpcfit.biophys.codegen.algebra import assigned_in, read_before_set
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.order import elimination_order, renumbered, runs, trimmed
 from hpcfit.biophys.codegen.structure import Reach, Structure
@@ -26,6 +26,8 @@ class Slot:
 
     owner: str
     variable: str
+    start: bool = False
+    """The parameter that a state of this name starts from, where mechanisms assign their own parameters."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,15 @@ def fixed_values(plan: Plan, mechanism: Mechanism, dt_ms: float) -> dict[str, fl
     """What a mechanism's statements can read that is the same in every lane and node."""
     fixed = {"dt": dt_ms, "celsius": plan.structure.celsius}
     for name, value in mechanism.constants.items():
-        full = f"{name}_{mechanism.name}"
+        full = f"{name}_{mechanism.suffix}"
         if full not in plan.lane_globals:
             fixed[name] = plan.structure.globals_.get(full, value)
     groups = [group for group in plan.classes if mechanism in group.mechanisms]
     for name, value in mechanism.parameters.items():
         slot = Slot(mechanism.name, name)
         found = {group.literals.get(slot, value) for group in groups}
-        if len(found) == 1 and not any(slot in group.lanes or slot in group.numbers for group in groups):
+        varying = (slot in (*group.lanes, *group.numbers, *group.states) for group in groups)
+        if len(found) == 1 and not any(varying):
             fixed[name] = found.pop()
     return fixed
 
@@ -124,7 +127,8 @@ def make_plan(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> Plan
 
 def _groups(structure: Structure, mechanisms: Mapping[str, Mechanism]) -> dict[tuple[str, ...], list[int]]:
     """Nodes by the mechanisms in them, those that write a concentration first."""
-    by_node: dict[int, list[str]] = {int(node): [] for node in np.flatnonzero(structure.membrane)}
+    hosts = {instance.node for instance in structure.instances}
+    by_node: dict[int, list[str]] = {int(node): [] for node in {*np.flatnonzero(structure.membrane).tolist(), *hosts}}
     for name, placement in structure.mechanisms.items():
         for node in placement.nodes:
             by_node[int(node)].append(name)
@@ -142,6 +146,10 @@ def writes_concentration(mechanism: Mechanism) -> bool:
 def kept(mechanism: Mechanism) -> list[str]:
     """Assigned variables that carry a value from one block, or one step, to the next."""
     carried = read_before_set(mechanism.current) | read_before_set(mechanism.advance)
+    carried |= read_before_set(mechanism.receive)
+    blocks = (mechanism.initial, mechanism.current, mechanism.advance, mechanism.receive, mechanism.receive_initial)
+    # A parameter that the mechanism itself changes keeps its new value.
+    carried |= set().union(*(assigned_in(block) for block in blocks)) & set(mechanism.parameters)
     return [name for name in mechanism.assigned if name in carried]
 
 
@@ -180,8 +188,10 @@ def _node_class(
     literals: dict[Slot, float] = {}
     for slot, values in _parameters(structure, mechanisms, nodes):
         if slot in states:
-            continue
-        if any(_reaches(reach, slot) and np.any(np.isin(reach.nodes, nodes)) for reach in free):
+            if slot.owner == "ion":
+                continue
+            slot = Slot(slot.owner, slot.variable, start=True)
+        if any(np.any(np.isin(reach.nodes[reach.at(slot.owner, slot.variable)], nodes)) for reach in free):
             (shared if _is_uniform(structure, slot, nodes) else lanes).append(slot)
         elif np.all(values == values[0]):
             literals[slot] = float(values[0])
@@ -192,13 +202,9 @@ def _node_class(
 
 def _is_uniform(structure: Structure, slot: Slot, nodes: np.ndarray) -> bool:
     """Does every parameter that sets it set it alike at all of these nodes?"""
-    setting = [one for one in structure.reaches if _reaches(one, slot) and np.any(np.isin(one.nodes, nodes))]
-    return all(one.distribution == "uniform" and np.all(np.isin(nodes, one.nodes)) for one in setting)
-
-
-def _reaches(reach: Reach, slot: Slot) -> bool:
-    owner = "ion" if reach.mechanism.endswith("_ion") else reach.mechanism
-    return (owner, reach.variable) == (slot.owner, slot.variable)
+    setting = [(one, one.nodes[one.at(slot.owner, slot.variable)]) for one in structure.reaches]
+    touching = [(one, reached) for one, reached in setting if np.any(np.isin(reached, nodes))]
+    return all(one.distribution == "uniform" and np.all(np.isin(nodes, reached)) for one, reached in touching)
 
 
 def _parameters(
@@ -211,12 +217,24 @@ def _parameters(
         for name in mechanism.parameters:
             if name in placement.parameters:
                 yield Slot(mechanism.name, name), placement.parameters[name][rows]
+    geometry = {"area": structure.area_um2, "diam": structure.diam_um}
+    read = set().union(*(_names_read(mechanism) for mechanism in mechanisms))
+    for name, values in geometry.items():
+        if name in read:
+            yield Slot("node", name), values[nodes]
     for ion in dict.fromkeys(ion.name for mechanism in mechanisms for ion in mechanism.ions):
         pool = structure.ions[ion]
         rows = _rows(pool.nodes, nodes)
         yield Slot("ion", f"e{ion}"), pool.reversal_mV[rows]
         yield Slot("ion", f"{ion}i"), pool.inside_mM[rows]
         yield Slot("ion", f"{ion}o"), pool.outside_mM[rows]
+
+
+def _names_read(mechanism: Mechanism) -> set[str]:
+    """What its statements read from outside; a point process' current is spread over the area of its node."""
+    blocks = (mechanism.initial, mechanism.current, mechanism.advance, mechanism.receive, mechanism.receive_initial)
+    found = set().union(*(read_before_set(block) for block in blocks))
+    return found | {"area"} if mechanism.kind == "point_process" else found
 
 
 def _rows(all_nodes: np.ndarray, nodes: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ struct Stimulus {
     const int64_t* injected;  // [injections]: node
     const R* current;         // [injections][steps], mA/cm2 of that node
     R* out;                   // [individuals][sites][samples], mV; traces only
+    Schedule events;
 };
 
 struct Arguments {

@@ -49,6 +49,29 @@ class Reach:
     distance_um: np.ndarray
     distribution: str
     value: float | None
+    owners: tuple[str, ...] = ()
+    """Of point processes, the owner of each node's instance: it stands where `mechanism` does for others."""
+
+    def at(self, owner: str, variable: str) -> np.ndarray:
+        """Which of its nodes it sets for this owner (a mechanism, an instance, `ion` or empty): (n,) indices."""
+        if variable != self.variable:
+            return np.array([], dtype=int)
+        own = "ion" if self.mechanism.endswith("_ion") else self.mechanism
+        owners = self.owners or (own,) * len(self.nodes)
+        return np.array([index for index, one in enumerate(owners) if one == owner], dtype=int)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A point process at a node.  `owner` tells it from others of its mechanism there.
+
+    acts_in: of each stimulus in which it is, its number among that stimulus' point processes.
+    """
+
+    mechanism: str
+    owner: str
+    node: int
+    acts_in: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -82,3 +105,7 @@ class Structure:
     globals_: Mapping[str, float]
     celsius: float
     v_init_mV: float
+    diam_um: np.ndarray
+    """(nodes,); nodes without membrane: 0."""
+    instances: tuple[Instance, ...] = ()
+    """Point processes; `mechanisms` holds their parameters, by owner."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.build import HERE, library, vector_bytes
+from hpcfit.biophys.codegen.events import with_instances
 from hpcfit.biophys.codegen.gates import Gates, Grid, fit_gates, grid_for, voltage_gates
 from hpcfit.biophys.codegen.ir import Mechanism
 from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, fixed_values, make_plan
+from hpcfit.biophys.codegen.schedule import make_schedule
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, site_thresholds
 from hpcfit.biophys.engines.kernel_call import Ends, Input, KernelCall, kernel_input, most_spikes, samples_of
@@ -28,8 +30,10 @@ from hpcfit.errors import MechanismError
 BUILT_IN = HERE / "builtin"
 
 
-def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mechanism]:
+def read_mechanisms(folder: Path | None, names: Iterable[str], tables: bool = False) -> dict[str, Mechanism]:
     """The mechanisms of these names: from the folder's .mod files, else from those that stand for NEURON's own.
+
+    tables: honour their TABLE statements.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mech
             f"{missing[0]}: the batched engine has no source of this mechanism of NEURON's own; "
             "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
         )
-    return {name: read_mechanism(known[name]) for name in names}
+    return {name: read_mechanism(known[name], tables) for name in names}
 
 
 def mechanism_name(path: Path) -> str:
@@ -79,7 +83,10 @@ class BatchedEngine:
         self.cell, self.settings = cell, settings
         self.threads = settings.workers or len(os.sched_getaffinity(0))
         self.stimuli = {stimulus.name: stimulus for stimulus in stimuli}
-        self.plan = make_plan(structure, mechanisms)
+        self.plan = make_plan(structure, with_instances(structure, mechanisms))
+        self.schedules = {
+            stimulus.name: make_schedule(self.plan, mechanisms, stimulus, settings.dt_ms) for stimulus in stimuli
+        }
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
         self.lanes = vector_bytes(target) // self.real.itemsize
@@ -96,7 +103,9 @@ class BatchedEngine:
     def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
         """The same cell, stimuli and settings as a NEURON engine's."""
         structure = neuron.structure()
-        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, structure.mechanisms)
+        owners = {instance.owner: instance.mechanism for instance in structure.instances}
+        names = dict.fromkeys(owners.get(name, name) for name in structure.mechanisms)
+        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, neuron.settings.tables_honoured)
         return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
@@ -140,7 +149,10 @@ class BatchedEngine:
         needed = self.memory(len(matrix), stimuli, record)
         needed.check(memory_limit(self.settings.memory_GiB), f"simulating {len(matrix)} individuals ({record})")
         structure = self.plan.structure
-        inputs = [kernel_input(self.stimuli[name], structure, self.settings, self.real) for name in stimuli]
+        inputs = [
+            kernel_input(self.stimuli[name], structure, self.settings, self.real, self.schedules[name])
+            for name in stimuli
+        ]
         return parameter_table(self.plan, matrix, self.real), inputs
 
     def _reasons(self, ends: Ends) -> dict[tuple[int, int], str]:
@@ -159,6 +171,10 @@ class BatchedEngine:
 def _gates(plan: Plan, dt_ms: float, grid: Grid) -> Gates | None:
     """Tables of all gates of the cell that depend on voltage alone."""
     values = {name: fixed_values(plan, mechanism, dt_ms) for name, mechanism in plan.mechanisms.items()}
-    chosen = [mechanism for name, mechanism in plan.mechanisms.items() if voltage_gates(mechanism, values[name])]
+    chosen = [
+        mechanism
+        for name, mechanism in plan.mechanisms.items()
+        if mechanism.kind == "density" and not mechanism.tables and voltage_gates(mechanism, values[name])
+    ]
     gates = fit_gates(chosen, values, grid)
     return gates if gates.mechanisms else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.codegen.schedule import Schedule
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.packing import pack
 from hpcfit.biophys.settings import EngineSettings
@@ -24,6 +25,7 @@ class _Stimulus(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("steps", "injections")),
         *((name, ctypes.c_void_p) for name in ("injected", "current", "out")),
+        *((name, ctypes.c_void_p) for name in ("active", "first_event", "event_step", "event_ms", "event_flag")),
     )
 
 
@@ -70,14 +72,17 @@ class Input:
     samples: int
     injected: np.ndarray
     current: np.ndarray
+    events: Schedule
 
     @property
     def nbytes(self) -> int:
         """Its arrays' size."""
-        return self.injected.nbytes + self.current.nbytes
+        return sum(array.nbytes for array in (self.injected, self.current, *self.events.arrays()))
 
 
-def kernel_input(stimulus: Stimulus, structure: Structure, settings: EngineSettings, real: np.dtype) -> Input:
+def kernel_input(
+    stimulus: Stimulus, structure: Structure, settings: EngineSettings, real: np.dtype, events: Schedule
+) -> Input:
     """A stimulus as the kernel reads it."""
     samples = samples_of(stimulus, settings)
     steps = (samples - 1) * round(settings.record_dt_ms / settings.dt_ms)
@@ -87,7 +92,7 @@ def kernel_input(stimulus: Stimulus, structure: Structure, settings: EngineSetti
     for row, one in zip(current, stimulus.injections, strict=True):
         # nA over um2 is 100 mA/cm2.
         row[:] = one.at(middle) * 100.0 / structure.area_um2[structure.sites[one.site]]
-    return Input(steps, samples, injected, current)
+    return Input(steps, samples, injected, current, events)
 
 
 def samples_of(stimulus: Stimulus, settings: EngineSettings) -> int:
@@ -153,14 +158,16 @@ class KernelCall:
         more: Mapping[str, np.ndarray],
     ) -> tuple[Ends, int]:
         settings = self._settings
-        packing = pack(len(table), [one.steps for one in inputs], lanes)
+        # Events reach all lanes of a block.
+        apart = any(len(one.events.active) for one in inputs)
+        packing = pack(len(table), [one.steps for one in inputs], lanes, apart)
         ends = Ends(np.zeros((len(table), len(inputs)), np.int8), np.zeros((len(table), len(inputs)), np.int64))
         stimuli = (_Stimulus * len(inputs))()
         for number, one in enumerate(inputs):
             place = None if out is None else out[number].ctypes.data
-            stimuli[number] = _Stimulus(
-                one.steps, len(one.injected), one.injected.ctypes.data, one.current.ctypes.data, place
-            )
+            electrodes = (one.injected.ctypes.data, one.current.ctypes.data)
+            events = (array.ctypes.data for array in one.events.arrays())
+            stimuli[number] = _Stimulus(one.steps, len(one.injected), *electrodes, place, *events)
         cancel = np.zeros(1, dtype=np.int32)
         arrays = {"parameters": table, "site": self._site, "individual": packing.individual, **more}
         arrays |= {"stimulus": packing.stimulus, "status": ends.status, "stopped": ends.stopped_ms, "cancel": cancel}

@@ -78,10 +78,9 @@ class _Rows:
         values = np.tile(base, (len(self._matrix), 1))
         place = {int(node): index for index, node in enumerate(nodes)}
         for reach, column in zip(self._plan.structure.reaches, self._columns(), strict=True):
-            reach_owner = "ion" if reach.mechanism.endswith("_ion") else reach.mechanism
-            if (reach_owner, reach.variable) != (owner, variable):
+            inside = [index for index in reach.at(owner, variable) if int(reach.nodes[index]) in place]
+            if not inside:
                 continue
-            inside = [index for index, node in enumerate(reach.nodes) if int(node) in place]
             targets = [place[int(reach.nodes[index])] for index in inside]
             if reach.distribution == "uniform":
                 values[:, targets] = column[:, None]

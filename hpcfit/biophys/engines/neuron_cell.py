@@ -89,6 +89,8 @@ class NeuronCell:
             self._replace_axon()
         self._insert_mechanisms()
         h.distance(0, 0.5, sec=self.object.soma[0])
+        self.point_values: dict[str, float] = {}
+        """Of parameters that belong to point processes, NAME.variable and its value now."""
         self._setters = [self._setter(parameter) for parameter in cell.parameters]
         self._units = tuple(self._unit(parameter) for parameter in cell.parameters)
         self.places = {site.name: self._place(site) for site in cell.sites}
@@ -217,6 +219,8 @@ class NeuronCell:
     def _global_setter(self, parameter: ParameterSettings) -> Callable[[float], None]:
         if parameter.variable == "v_init":
             return lambda value: setattr(self, "v_init_mV", value)
+        if "." in parameter.variable:
+            return lambda value: self.point_values.__setitem__(parameter.variable, value)
         if parameter.variable != "celsius" and not self._is_global(parameter.variable):
             raise MechanismError(
                 f"parameter {parameter.name}: NEURON has no global variable {parameter.variable}; "
@@ -247,6 +251,8 @@ class NeuronCell:
 
     def _check_values(self) -> None:
         """Would NEURON take the values, and the ends of the bounds?"""
+        for name in tabulating(self.h):  # a table is made once, at its first use: not with these values
+            setattr(self.h, f"usetable_{name}", 0.0)
         self.v_init_mV = self.cell.settings.v_init_mV
         for parameter, setter in zip(self.cell.parameters, self._setters, strict=True):
             for value in parameter.bounds or (parameter.value or 0.0,):
@@ -274,6 +280,8 @@ class NeuronCell:
 
     def _unit(self, parameter: ParameterSettings) -> str:
         known = {"celsius": "degC", "v_init": "mV"}
+        if "." in parameter.variable:  # which mechanism is meant, only the stimuli know
+            return parameter.unit or ""
         unit = known.get(parameter.variable) or self.h.units(parameter.variable) or ""
         if parameter.unit is not None and unit and _plain(parameter.unit) != _plain(unit):
             raise ConfigError(
@@ -320,6 +328,18 @@ class NeuronCell:
             parent = section.parentseg()
             section = parent.sec if parent is not None else None
         return path
+
+
+def tabulating(h: Any) -> list[str]:
+    """The mechanisms that have TABLE statements, of all that NEURON has now."""
+    names, text = [], h.ref("")
+    for kind in (0, 1):  # density mechanisms, point processes
+        kinds = h.MechanismType(kind)
+        for number in range(int(kinds.count())):
+            kinds.select(number)
+            kinds.selected(text)
+            names.append(text[0])
+    return [name for name in names if hasattr(h, f"usetable_{name}")]
 
 
 def _set(sections: list[Any], name: str, value: float) -> None:

@@ -12,7 +12,8 @@ from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.structure import Structure
 from hpcfit.biophys.engines.hoc import hoc_text
 from hpcfit.biophys.engines.interface import Status, spike_times
-from hpcfit.biophys.engines.neuron_cell import Description, NeuronCell
+from hpcfit.biophys.engines.neuron_cell import Description, NeuronCell, tabulating
+from hpcfit.biophys.engines.point_processes import PointProcesses
 from hpcfit.biophys.engines.structure import read_structure
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.biophys.stimulus import Injection, Stimulus
@@ -41,6 +42,9 @@ class NeuronService:
         self.stimuli = {stimulus.name: stimulus for stimulus in factory.stimuli}
         self.cell = NeuronCell(factory.cell, factory.library)
         self.h = self.cell.h
+        for name in tabulating(self.h):
+            setattr(self.h, f"usetable_{name}", float(factory.settings.tables_honoured))
+        self.points = PointProcesses(self.cell, factory.stimuli)
         self.cvode = self.h.CVode()
         self.context = self.h.ParallelContext()
         self.context.set_maxstep(_CHECK_EVERY_MS)
@@ -51,17 +55,18 @@ class NeuronService:
 
     def structure(self, values: np.ndarray) -> Structure:
         """The discretised cell, as another engine needs it."""
-        return read_structure(self.cell, values)
+        return self.points.added_to(read_structure(self.cell, values))
 
     def hoc(self, values: np.ndarray) -> str:
         """The cell with these parameters as a hoc file."""
-        return hoc_text(self.cell, values, self.stimuli.values(), self.settings)
+        return hoc_text(self.cell, values, self.points, self.settings)
 
     def simulate(self, values: np.ndarray, name: str) -> tuple[int, str, np.ndarray | None]:
         """Status, reason and voltage (sites, time), mV, of one individual under one stimulus."""
         stimulus = self.stimuli[name]
         self.cell.set_parameters(values)
         holders = [self._inject(injection) for injection in stimulus.injections]
+        holders += self.points.placed(stimulus)
         recorded = [self._record(place) for place in self.cell.places.values()]
         self._prepare(stimulus)
         try:

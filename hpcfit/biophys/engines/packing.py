@@ -22,7 +22,7 @@ class Packing:
     individual
         (blocks, lanes) int64; an empty lane repeats its neighbour's, so that it computes with numbers that do no harm.
     stimulus
-        (blocks, lanes) int64; EMPTY where nothing is simulated.  Empty lanes are at the end of the last shared block.
+        (blocks, lanes) int64; EMPTY where nothing is simulated.  Empty lanes are at the end of a shared block.
     """
 
     individual: np.ndarray
@@ -34,15 +34,24 @@ class Packing:
         return int(np.sum(self.stimulus == EMPTY))
 
 
-def pack(individuals: int, steps: Sequence[int], lanes: int) -> Packing:
-    """Every individual under every stimulus, in blocks of `lanes`.  steps: (stimuli,) how long each is."""
+def pack(individuals: int, steps: Sequence[int], lanes: int, apart: bool = False) -> Packing:
+    """Every individual under every stimulus, in blocks of `lanes`.
+
+    steps: (stimuli,) how long each is; apart: no block has lanes of two stimuli.
+    """
     full = individuals // lanes * lanes
     by_length = np.argsort(-np.asarray(steps, dtype=np.int64), kind="stable")
     whole = np.arange(full, dtype=np.int64).reshape(-1, lanes)
     alone = [(whole, np.full_like(whole, stimulus)) for stimulus in by_length]
     left = np.arange(full, individuals, dtype=np.int64)
-    individual = np.tile(left, len(steps))
-    stimulus = np.repeat(by_length, len(left))
+    if apart and len(left):
+        missing = -len(left) % lanes
+        individual = np.tile(np.pad(left, (0, missing), mode="edge"), len(steps))
+        one = np.concatenate([np.zeros(len(left), dtype=bool), np.ones(missing, dtype=bool)])
+        stimulus = np.where(np.tile(one, len(steps)), EMPTY, np.repeat(by_length, len(one)))
+    else:
+        individual = np.tile(left, len(steps))
+        stimulus = np.repeat(by_length, len(left))
     missing = -len(individual) % lanes
     shared = np.pad(individual, (0, missing), mode="edge") if missing else individual
     shared_stimulus = np.pad(stimulus, (0, missing), constant_values=EMPTY)

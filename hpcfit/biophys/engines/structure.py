@@ -44,6 +44,7 @@ def read_structure(cell: NeuronCell, values: np.ndarray) -> Structure:
         globals_=_globals(cell.h, segments),
         celsius=float(cell.h.celsius),
         v_init_mV=float(cell.v_init_mV),
+        diam_um=np.array([segments[node].diam if node in segments else 0.0 for node in order]),
     )
 
 
@@ -88,13 +89,13 @@ def _placements(h: Any, segments: dict[int, Any], place: dict[int, int]) -> dict
     for name, nodes in where.items():
         parameters = {
             variable: np.array([getattr(segments[node], f"{variable}_{name}") for node in nodes])
-            for variable in _variables(h, name, 1)
+            for variable in variables_of(h, name, 1)
         }
         placements[name] = Placement(np.array([place[node] for node in nodes]), parameters)
     return placements
 
 
-def _variables(h: Any, mechanism: str, kind: int) -> list[str]:
+def variables_of(h: Any, mechanism: str, kind: int) -> list[str]:
     """Names, without the suffix, of a mechanism's parameters (1) or GLOBALs (-1)."""
     standard, reference = h.MechanismStandard(mechanism, kind), h.ref("")
     names = []
@@ -129,7 +130,7 @@ def _ions(h: Any, segments: dict[int, Any], place: dict[int, int]) -> dict[str, 
 
 def _globals(h: Any, segments: dict[int, Any]) -> dict[str, float]:
     mechanisms = {mechanism.name() for segment in segments.values() for mechanism in segment}
-    names = [f"{variable}_{name}" for name in sorted(mechanisms) for variable in _variables(h, name, -1)]
+    names = [f"{variable}_{name}" for name in sorted(mechanisms) for variable in variables_of(h, name, -1)]
     return {name: float(getattr(h, name)) for name in names if not name.endswith("_ion")}
 
 
@@ -141,6 +142,10 @@ def _reach(cell: NeuronCell, parameter: ParameterSettings, place: dict[int, int]
     else:
         segments = [segment for section in sections for segment in section]
     h.distance(0, 0.5, sec=cell.object.soma[0])
+    if not sections and "." in parameter.variable:
+        name, _, variable = parameter.variable.partition(".")
+        nothing = np.array([], dtype=int)
+        return Reach(parameter.name, name, variable, nothing, nothing.astype(float), "uniform", parameter.value)
     mechanism, variable = _owner(segments[0] if segments else None, parameter.variable)
     return Reach(
         parameter.name,

@@ -104,6 +104,9 @@ def _draw_current(current: "Axes | None", voltage: "Axes", response: Response) -
         return
     voltage.tick_params(labelbottom=False)
     current.plot(np.arange(len(response.current_nA)) * response.dt_ms, response.current_nA, color=INK, lw=0.9)
+    if response.events_ms is not None:  # ticks: synaptic events
+        middle = np.full(len(response.events_ms), 0.5)
+        current.plot(response.events_ms, middle, "|", color=INK, ms=4, mew=0.6, transform=current.get_xaxis_transform())
     current.set_xlim(voltage.get_xlim())
     current.margins(y=0.15)
     current.locator_params(axis="y", nbins=2)

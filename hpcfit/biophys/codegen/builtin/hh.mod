@@ -2,8 +2,7 @@ TITLE Squid sodium, potassium and leak currents
 
 COMMENT
 Hodgkin AL, Huxley AF (1952) J Physiol 117:500-544, shifted to a rest of -65 mV, Q10 = 3 from 6.3 degC: NEURON's own
-`hh`, for which it ships no source.  NEURON reads the rates from a table of 201 voltages unless usetable_hh = 0; here
-they are exact.
+`hh`, for which it ships no source.  As there, the rates come from a table of 201 voltages where tables are honoured.
 ENDCOMMENT
 
 NEURON {
@@ -34,9 +33,7 @@ ASSIGNED {
     gna (S/cm2)
     gk (S/cm2)
     minf hinf ninf
-    mrate (/ms)
-    hrate (/ms)
-    nrate (/ms)
+    mtau (ms) htau (ms) ntau (ms)
 }
 
 INITIAL {
@@ -57,28 +54,29 @@ BREAKPOINT {
 
 DERIVATIVE gates {
     kinetics(v)
-    m' = (minf - m) * mrate
-    h' = (hinf - h) * hrate
-    n' = (ninf - n) * nrate
+    m' = (minf - m) / mtau
+    h' = (hinf - h) / htau
+    n' = (ninf - n) / ntau
 }
 
 UNITSOFF
 
 PROCEDURE kinetics(u (mV)) {
     LOCAL q, a, b
+    TABLE minf, mtau, hinf, htau, ninf, ntau DEPEND celsius FROM -100 TO 100 WITH 200
     q = 3^((celsius - 6.3)/10)
     a = .1 * linoid(-(u + 40), 10)
     b = 4 * exp(-(u + 65)/18)
     minf = a / (a + b)
-    mrate = q * (a + b)
+    mtau = 1 / (q * (a + b))
     a = .07 * exp(-(u + 65)/20)
     b = 1 / (exp(-(u + 35)/10) + 1)
     hinf = a / (a + b)
-    hrate = q * (a + b)
+    htau = 1 / (q * (a + b))
     a = .01 * linoid(-(u + 55), 10)
     b = .125 * exp(-(u + 65)/80)
     ninf = a / (a + b)
-    nrate = q * (a + b)
+    ntau = 1 / (q * (a + b))
 }
 
 : x / (exp(x/y) - 1), continued through x = 0 by its series

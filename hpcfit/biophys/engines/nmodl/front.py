@@ -4,7 +4,7 @@ NMODL: Hines and Carnevale 2000, Neural Computation 12:995.  The file is parsed 
 whose Python interface keeps no line numbers; what the statements mean follows nocmodl, which compiles for NEURON.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpcfit.biophys.codegen.algebra import assigned_in, names_in, read_before_set, renamed
@@ -12,8 +12,10 @@ from hpcfit.biophys.codegen.ir import Assign, Current, Expression, Ion, Mechanis
 from hpcfit.biophys.codegen.optimise import folded, needed, propagated
 from hpcfit.biophys.engines.nmodl.conductance import conductances
 from hpcfit.biophys.engines.nmodl.parser import parse
+from hpcfit.biophys.engines.nmodl.receive import received
 from hpcfit.biophys.engines.nmodl.solve import solved
 from hpcfit.biophys.engines.nmodl.syntax import File, Solve
+from hpcfit.biophys.engines.nmodl.tables import needed_tables
 from hpcfit.biophys.engines.nmodl.tokens import refuse
 from hpcfit.biophys.engines.nmodl.translate import SPECIAL, Translator
 
@@ -22,18 +24,22 @@ Statements = tuple[Statement, ...]
 
 @dataclass(frozen=True)
 class Entries:
-    """What NEURON calls of a mechanism: nrn_init, nrn_cur, nrn_state."""
+    """What NEURON calls of a mechanism: nrn_init, nrn_cur, nrn_state, net_init, net_receive."""
 
     initial: Statements
     current: Statements
     advance: Statements
+    receive_initial: Statements = ()
+    receive: Statements = ()
 
     def all(self) -> tuple[Statements, ...]:
-        return self.initial, self.current, self.advance
+        return self.initial, self.current, self.advance, self.receive_initial, self.receive
 
 
-def read_mechanism(path: Path) -> Mechanism:
+def read_mechanism(path: Path, tables: bool = False) -> Mechanism:
     """The mechanism that a .mod file describes, its calls inlined and its equations solved.
+
+    tables: honour TABLE, as NEURON does; else what it tabulates is computed exactly.
 
     Raises
     ------
@@ -44,14 +50,24 @@ def read_mechanism(path: Path) -> Mechanism:
     """
     path = Path(path)
     file = parse(path)
-    to = Translator(file, path)
+    to = Translator(file, path, tables)
     names = _ion_names(file, path)
     current_names = _current_names(file)
     entries = _entries(file, to, bool(current_names))
     current, slopes = conductances(entries.current, current_names, to.fresh)
-    entries = Entries(entries.initial, current, entries.advance)
-    entries = _trimmed(entries, file, names, slopes)
-    return _mechanism(file, entries, names, slopes, path)
+    net = received(file, to)
+    entries = Entries(entries.initial, current, entries.advance, net.initial, net.statements)
+    entries = _trimmed(
+        entries, file, names, slopes, (*net.arguments, *(n for s in net.sends for n in (s.delay, s.flag)))
+    )
+    return replace(
+        _mechanism(file, entries, names, slopes, path),
+        arguments=net.arguments,
+        receive=entries.receive,
+        receive_initial=entries.receive_initial,
+        sends=net.sends,
+        tables=needed_tables(to.tables or {}, entries.all()),
+    )
 
 
 def _ion_names(file: File, path: Path) -> set[str]:
@@ -83,12 +99,15 @@ def _entries(file: File, to: Translator, has_current: bool) -> Entries:
         return solved(node, file.blocks[node.block], to)
 
     to.solver = solve
+    to.sends = [] if "NET_RECEIVE" in file.blocks else None
     starts = tuple(Assign(s, _start(s, file)) for s in file.states if s not in _written(file))
     initial = (*starts, *to.body(file.blocks["INITIAL"].body)) if "INITIAL" in file.blocks else starts
+    sends, to.sends = to.sends, None
     nodes = file.blocks["BREAKPOINT"].body if "BREAKPOINT" in file.blocks else ()
     advance = tuple(s for node in nodes if isinstance(node, Solve) for s in solve(node))
     to.solver = None
     current = to.body(node for node in nodes if not isinstance(node, Solve))
+    to.sends = sends
     if not has_current:
         # NEURON carries the rest of BREAKPOINT out after SOLVE where there is no current to compute.
         advance, current = (*advance, *current), ()
@@ -114,10 +133,12 @@ def _own_names(entry: Statements, to: Translator) -> Statements:
     return renamed(entry, names)
 
 
-def _trimmed(entries: Entries, file: File, ion_names: set[str], slopes: dict[str, Expression | None]) -> Entries:
+def _trimmed(
+    entries: Entries, file: File, ion_names: set[str], slopes: dict[str, Expression | None], net: tuple[str, ...]
+) -> Entries:
     """The entries without what nobody needs: variables that only a recording of them would read."""
-    lasting = {*file.states, *file.assigned, *file.parameters}
-    outputs = {*file.states, *(w for ion in file.ions for w in ion.writes), *slopes}
+    lasting = {*file.states, *file.assigned, *file.parameters, *net}
+    outputs = {*net, *file.states, *(w for ion in file.ions for w in ion.writes), *slopes}
     extra = {n for e in slopes.values() if e is not None for n in names_in(e)}
     while True:
         before = entries

@@ -11,7 +11,6 @@ from hpcfit.errors import InputError
 
 _ARRAY = "an array is not translated; write its elements as scalars"
 _REFUSED_BLOCKS = {
-    "NET_RECEIVE": "events (NetCon) are not simulated; remove the mechanism, or drive the cell with a stimulus",
     "DISCRETE": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write it as a DERIVATIVE block",
     "NONLINEAR": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write its solution as assignments",
     "FUNCTION_TABLE": "a table that a script fills is not known here; write the function as a formula",
@@ -29,7 +28,7 @@ _REFUSED_NEURON = {
     "EXTERNAL": "variables of another mechanism cannot be reached; declare it as a PARAMETER",
     "ARTIFICIAL_CELL": "a cell of events only has no membrane; remove the mechanism",
 }
-_CODE = ("INITIAL", "BREAKPOINT", "PROCEDURE", "FUNCTION", "DERIVATIVE", "KINETIC", "LINEAR")
+_CODE = ("INITIAL", "BREAKPOINT", "PROCEDURE", "FUNCTION", "DERIVATIVE", "KINETIC", "LINEAR", "NET_RECEIVE")
 
 
 def parse(path: Path) -> File:
@@ -79,8 +78,10 @@ def _top(words: Words, file: File) -> None:
 
 def _code(words: Words, file: File, kind: str, line: int) -> None:
     name, arguments = kind, []
+    if kind == "NET_RECEIVE" and file.kind == "density":
+        refuse(words.path, line, "NET_RECEIVE is not translated: only a POINT_PROCESS receives events; make it one")
     if kind not in ("INITIAL", "BREAKPOINT"):
-        name = words.name()
+        name = kind if kind == "NET_RECEIVE" else words.name()
         if words.take("("):
             while not words.take(")"):
                 arguments.append(words.name())

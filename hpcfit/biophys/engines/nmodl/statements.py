@@ -16,6 +16,8 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Refused,
     Set,
     Solve,
+    Start,
+    Tabled,
     Terms,
 )
 from hpcfit.biophys.engines.nmodl.tokens import refuse
@@ -27,7 +29,8 @@ _CURES = {
     "WHILE": "write a WHILE loop as a closed formula",
     "FROM": "write the FROM loop out, one statement for each turn",
     "LONGITUDINAL_DIFFUSION": "remove LONGITUDINAL_DIFFUSION: segments exchange no substance here",
-    "WATCH": "WATCH needs events, which are not simulated here",
+    "WATCH": "a condition that is watched sends events of its own; test it in BREAKPOINT",
+    "FOR_NETCONS": "a point process has one connection here; write what it does without the loop",
     "LAG": "LAG needs the past of a variable, which is not kept",
 }
 
@@ -182,16 +185,18 @@ def _compartment(words: Words, line: int) -> tuple[Node, ...]:
 
 
 def _table(words: Words, line: int) -> tuple[Node, ...]:
-    """A TABLE is left out: functions are evaluated exactly, as NEURON does with usetable = 0."""
-    while words.now.text not in ("FROM", "}"):
+    names: list[str] = []
+    while words.now.text not in ("DEPEND", "FROM", "}"):
+        names.append(words.name())
+        words.take(",")
+    while words.now.text not in ("FROM", "}"):  # DEPEND: here a table is made anew for every kernel
         words.next()
-    if words.take("FROM"):
-        words.expression()
-        words.expect("TO")
-        words.expression()
-        words.expect("WITH")
-        words.next()
-    return ()
+    words.expect("FROM")
+    low = words.expression()
+    words.expect("TO")
+    high = words.expression()
+    words.expect("WITH")
+    return (Tabled(line, tuple(names), low, high, words.expression()),)
 
 
 def _conductance(words: Words, line: int) -> tuple[Node, ...]:
@@ -203,6 +208,7 @@ def _conductance(words: Words, line: int) -> tuple[Node, ...]:
 
 
 KEYWORDS = {
+    "INITIAL": lambda words, line: (Start(line, body(words)),),
     "LOCAL": _local,
     "if": _branch,
     "IF": _branch,

@@ -96,6 +96,25 @@ class Compartment:
 
 
 @dataclass(frozen=True)
+class Tabled:
+    """TABLE names FROM low TO high WITH count: what it stands in is interpolated; no names: its own value."""
+
+    line: int
+    names: tuple[str, ...]
+    low: Expression
+    high: Expression
+    count: Expression
+
+
+@dataclass(frozen=True)
+class Start:
+    """INITIAL inside NET_RECEIVE: what a connection starts with."""
+
+    line: int
+    body: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
 class Refused:
     """Something that is not translated: an error only where a simulation would come to it."""
 
@@ -103,12 +122,12 @@ class Refused:
     what: str
 
 
-Node = Set | Local | Branch | Invoke | Solve | Reaction | Equation | Conserve | Compartment | Refused
+Node = Set | Local | Branch | Invoke | Solve | Reaction | Equation | Conserve | Compartment | Tabled | Start | Refused
 
 
 @dataclass(frozen=True)
 class Block:
-    """INITIAL, BREAKPOINT, PROCEDURE, FUNCTION, DERIVATIVE, KINETIC or LINEAR."""
+    """INITIAL, BREAKPOINT, NET_RECEIVE, PROCEDURE, FUNCTION, DERIVATIVE, KINETIC or LINEAR."""
 
     kind: str
     name: str

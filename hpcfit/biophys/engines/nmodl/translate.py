@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpcfit.biophys.codegen.algebra import ZERO, assigned_in, depends_on, names_in
-from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement, Unary
+from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Send, Statement, Table, Unary
 from hpcfit.biophys.engines.nmodl.syntax import (
     Block,
     Branch,
@@ -23,7 +23,10 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Refused,
     Set,
     Solve,
+    Start,
+    Tabled,
 )
+from hpcfit.biophys.engines.nmodl.tables import tabled
 from hpcfit.biophys.engines.nmodl.tokens import refuse
 
 # Names by which mechanisms call the mathematical library, and the ones used here.
@@ -35,6 +38,16 @@ _SILENT = {"printf", "fprintf", "at_time", "prterr"}
 SPECIAL = ("v", "dt", "t", "celsius", "area", "diam")
 Scope = dict[str, str]
 _NO_SCOPE: Scope = {}
+
+
+_EARLY_MS = Number(1e-11)
+
+
+def _at_time(when: Expression) -> Expression:
+    """Is this step the first that reaches a time?  With NEURON's allowance for rounding (at_time in fadvance.cpp)."""
+    reached = Binary("-", when, _EARLY_MS)
+    before = Binary("-", Name("t"), Name("dt"))
+    return Binary("&&", Binary("<=", reached, Name("t")), Binary(">", reached, before))
 
 
 @dataclass
@@ -50,8 +63,10 @@ class Kinetics:
 class Translator:
     """Translates entries of one file; remembers the names it has given, so that none is given twice."""
 
-    def __init__(self, file: File, path: Path) -> None:
+    def __init__(self, file: File, path: Path, tables: bool = False) -> None:
+        """tables: are TABLE statements honoured?  If not, functions are evaluated exactly (NEURON's usetable = 0)."""
         self.file, self.path = file, path
+        self.tables: dict[str, Table] | None = {} if tables else None
         self.known = {*file.parameters, *file.constants, *file.states, *file.assigned, *SPECIAL}
         self.known |= {n for ion in file.ions for n in (*ion.reads, *ion.writes)}
         self.known |= {*file.nonspecific, *file.electrode}
@@ -61,6 +76,8 @@ class Translator:
         self.nonlinear: set[str] = set()
         """States in whose equations a function of the state is called."""
         self.kinetics = Kinetics()
+        self.sends: list[Send] | None = None
+        """The net_send calls found so far; None where none may stand."""
         self.solver: Callable[[Solve], tuple[Statement, ...]] | None = None
         """What a SOLVE in the entry becomes; None where it may not stand."""
 
@@ -101,6 +118,10 @@ class Translator:
                 self._invoke(call, scope, out)
             case Refused(_, what):
                 self.refuse(what)
+            case Tabled():
+                pass  # where tables are honoured, _inline has seen to it
+            case Start():
+                self.refuse("INITIAL stands inside another block; only NET_RECEIVE may hold one")
             case Solve() if self.solver:
                 out.extend(self.solver(node))
             case Solve():
@@ -150,12 +171,31 @@ class Translator:
     def _invoke(self, call: Call, scope: Scope, out: list[Statement]) -> None:
         if call.function in self.file.blocks:
             self._inline(call, scope, out)
-        elif call.function not in _SILENT:
+        elif self.sends is not None and call.function in ("net_send", "state_discontinuity"):
+            self._event(call, scope, out)
+        elif call.function not in _SILENT and not (self.sends is not None and call.function == "net_event"):
+            # net_event: nobody listens to a point process here
             self.refuse(self._unknown(call.function))
+
+    def _event(self, call: Call, scope: Scope, out: list[Statement]) -> None:
+        assert self.sends is not None
+        if len(call.arguments) != 2:
+            self.refuse(f"{call.function} takes 2 arguments, not {len(call.arguments)}; mend the call")
+        one, other = call.arguments
+        if call.function == "state_discontinuity":
+            if not isinstance(one, Name):
+                refuse(self.path, self.line, "state_discontinuity needs a STATE as its first argument; mend the call")
+            self._set(one.name, other, scope, out)
+            return
+        send = Send(self.fresh("net_send_delay"), self.fresh("net_send_flag"), self.line)
+        self.sends.append(send)
+        out.append(Assign(send.delay, self.expression(one, scope, out)))
+        out.append(Assign(send.flag, self.expression(other, scope, out)))
 
     def _unknown(self, function: str) -> str:
         if function in ("net_send", "net_event", "net_move", "state_discontinuity"):
-            return f"{function} needs events, which are not simulated here; remove it"
+            where = "; only net_send in INITIAL or NET_RECEIVE of a POINT_PROCESS is" if function == "net_send" else ""
+            return f"{function} is not translated{where}; remove it"
         return f"function {function} is not known here; define it as a FUNCTION or PROCEDURE in this file"
 
     # -- expressions --------------------------------------------------------------------------------------------------
@@ -175,6 +215,8 @@ class Translator:
             case Call(function, arguments):
                 if function in self.file.blocks:
                     return self._inline(e, scope, out)
+                if function == "at_time" and len(arguments) == 1:
+                    return _at_time(self.expression(arguments[0], scope, out))
                 if function not in _LIBRARY:
                     self.refuse(self._unknown(function))
                 given_arguments = tuple(self.expression(a, scope, out) for a in arguments)
@@ -198,7 +240,11 @@ class Translator:
             inner[block.name] = self.fresh(block.name + "_value")
             out.append(Assign(inner[block.name], ZERO))
         self.calls.append(block.name)
-        out.extend(self.body(block.body, inner))
+        table = next((node for node in block.body if isinstance(node, Tabled)), None)
+        if table is None or self.tables is None:
+            out.extend(self.body(block.body, inner))
+        else:
+            out.extend(tabled(self, block, table, inner))
         self.calls.pop()
         self.line = line
         return Name(inner[block.name]) if block.kind == "FUNCTION" else ZERO
