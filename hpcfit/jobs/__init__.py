@@ -12,8 +12,11 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.batched import BatchedEngine
+from hpcfit.biophys.engines.coreneuron import CoreNeuronEngine, coreneuron_factory
+from hpcfit.biophys.engines.coreneuron_service import CoreNeuronFactory
 from hpcfit.biophys.engines.interface import Engine, Responses
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
+from hpcfit.biophys.engines.neuron_service import NeuronFactory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
@@ -68,7 +71,7 @@ def simulate(
     stimuli
         `load(path).stimuli`, or some of them, or settings of your own.
     engine
-        A name ("neuron", "batched") or settings.
+        A name ("neuron", "batched", "coreneuron") or settings.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def simulate(
     """
     settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
-    factory = neuron_factory(cell, built, settings)
+    factory = _factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
         return _simulator(NeuronEngine(factory, executor)).simulate(parameters, [stimulus.name for stimulus in built])
 
@@ -134,7 +137,7 @@ def run(
     header = run_folder.header(problem, base)
     run_folder.check(place, header)
     with _naming(fit):
-        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+        factory = _factory(problem.cell, problem.stimuli, settings.engine)
     factories = {SERVICE: factory, SCORER: problem.feature_factory()}
     with Processes(factories, settings.engine.workers, on_evaluated) as executor:
         engine = NeuronEngine(factory, executor)
@@ -150,7 +153,19 @@ def run(
 
 def _simulator(neuron: NeuronEngine) -> Engine:
     """The engine that the settings ask for; NEURON's is always there, to build the cell and to write it down."""
-    return BatchedEngine.of(neuron) if neuron.settings.kind == "batched" else neuron
+    match neuron.settings.kind:
+        case "batched":
+            return BatchedEngine.of(neuron)
+        case "coreneuron":
+            return CoreNeuronEngine(neuron)
+        case _:
+            return neuron
+
+
+def _factory(cell: Cell, stimuli: Sequence[Stimulus], settings: EngineSettings) -> NeuronFactory | CoreNeuronFactory:
+    """What worker processes build: the cell in NEURON, or copies of it for CoreNEURON."""
+    neuron = neuron_factory(cell, stimuli, settings)
+    return coreneuron_factory(neuron) if settings.kind == "coreneuron" else neuron
 
 
 def describe(path: str | Path) -> str:
@@ -158,7 +173,7 @@ def describe(path: str | Path) -> str:
     settings = load_settings(path)
     with _naming(path):
         problem = Problem.of(settings)
-        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+        factory = _factory(problem.cell, problem.stimuli, settings.engine)
     with _naming(path), Processes({SERVICE: factory}, 1) as executor:
         built = NeuronEngine(factory, executor).describe()
     targets = problem.targets

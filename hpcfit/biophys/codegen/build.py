@@ -59,6 +59,11 @@ def compiler() -> str:
     )
 
 
+def machine() -> str:
+    """What code that is tuned for this machine depends on: the compiler, its version, the processor."""
+    return f"{compiler()} {_compiler_version()} {_cpu()}"
+
+
 def _content_hash(source: str, target: str) -> str:
     digest = hashlib.sha256(f"{compiler()} {_compiler_version()} {target} {' '.join(FLAGS)} {_cpu()}".encode())
     for name in HEADERS:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell, check_morphology
 from hpcfit.biophys.codegen.structure import Structure
+from hpcfit.biophys.engines.coreneuron_service import CoreNeuronFactory
 from hpcfit.biophys.engines.interface import Responses, Status
 from hpcfit.biophys.engines.mod_files import compiled
 from hpcfit.biophys.engines.neuron_cell import Description
@@ -37,28 +38,28 @@ def neuron_factory(cell: Cell, stimuli: Sequence[Stimulus], settings: EngineSett
 class NeuronEngine:
     """Simulates through an executor whose factories hold `neuron_factory(...)` under SERVICE."""
 
-    def __init__(self, factory: NeuronFactory, executor: Executor) -> None:
+    def __init__(self, factory: NeuronFactory | CoreNeuronFactory, executor: Executor) -> None:
         self.cell = factory.cell
         self.stimuli = {stimulus.name: stimulus for stimulus in factory.stimuli}
         self.settings = factory.settings
-        self._executor = executor
+        self.executor = executor
 
     def describe(self) -> Description:
         """What the workers build; raises the user's error when the cell cannot be built."""
-        outcome = self._executor.map([Task(SERVICE, "describe", ())])[0]
+        outcome = self.executor.map([Task(SERVICE, "describe", ())])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
     def structure(self) -> Structure:
         """The discretised cell, as another engine needs it."""
         anywhere = np.array([parameter.bounds for parameter in self.cell.free], dtype=float).reshape(-1, 2).mean(axis=1)
-        outcome = self._executor.map([Task(SERVICE, "structure", (anywhere,))])[0]
+        outcome = self.executor.map([Task(SERVICE, "structure", (anywhere,))])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
     def hoc(self, values: np.ndarray) -> str:
         """The cell with these parameters, and its stimuli, as a hoc file.  values: (free parameters,)."""
-        outcome = self._executor.map([Task(SERVICE, "hoc", (values,))])[0]
+        outcome = self.executor.map([Task(SERVICE, "hoc", (values,))])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
@@ -68,10 +69,11 @@ class NeuronEngine:
         tasks = [
             Task(SERVICE, "simulate", (values, name), self.settings.deadline_s) for values in matrix for name in stimuli
         ]
-        outcomes = self._executor.map(tasks)
-        return self._responses(len(matrix), tuple(stimuli), outcomes)
+        outcomes = self.executor.map(tasks)
+        return self.responses(len(matrix), tuple(stimuli), outcomes)
 
-    def _responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: list[Outcome]) -> Responses:
+    def responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: Sequence[Outcome]) -> Responses:
+        """Outcomes, of the first individual under every stimulus, then of the next, as responses."""
         sites = tuple(site.name for site in self.cell.sites)
         status = np.zeros((individuals, len(stimuli)), dtype=np.int8)
         reasons: dict[tuple[int, int], str] = {}
