@@ -35,6 +35,7 @@ def examine() -> list[Finding]:
         *(_package(name) for name in ("numpy", "h5py", "neuron", "efel", "morphio")),
         _extra,
         _compiler,
+        _coreneuron,
         _cores,
         _cache,
         _space,
@@ -73,6 +74,17 @@ def _compiler() -> Finding:
         cure = f".mod files cannot be compiled; {', '.join(cures)}"
         return Finding(False, f"not found: {', '.join(missing)}", cure)
     return Finding(True, f"C++ compiler {shutil.which('c++')}, make, nrnivmodl")
+
+
+def _coreneuron() -> Finding:
+    """Needed only by engine.kind = "coreneuron", so what it lacks is said and is nothing bad."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    lacks = [] if shutil.which("nrnivmodl-core", path=os.pathsep.join(folders)) else ["nrnivmodl-core (pip's NEURON)"]
+    if shutil.which("bash", path=os.environ.get("PATH", "")) is None:
+        lacks.append("bash")
+    if not lacks:
+        return Finding(True, "nrnivmodl-core, for engine.kind = 'coreneuron'")
+    return Finding(True, f"engine.kind = 'coreneuron' cannot be used; it needs {' and '.join(lacks)}")
 
 
 def _cores() -> Finding:

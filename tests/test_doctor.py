@@ -65,6 +65,17 @@ def test_no_nrnivmodl(monkeypatch, tmp_path):
     assert bad(doctor.examine()) == ["BAD  not found: nrnivmodl; .mod files cannot be compiled; pip install neuron"]
 
 
+def test_what_coreneuron_lacks_is_said_and_nothing_bad(monkeypatch, tmp_path):
+    def line() -> str:
+        (found,) = [finding.line() for finding in doctor.examine() if "engine.kind = 'coreneuron'" in finding.what]
+        return found
+
+    assert line().startswith("ok   nrnivmodl-core")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert line() == ("ok   engine.kind = 'coreneuron' cannot be used; it needs nrnivmodl-core (pip's NEURON) and bash")
+
+
 def test_a_cache_that_cannot_be_written(hpcfit, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HPCFIT_CACHE", str(tmp_path / "file" / "cache"))

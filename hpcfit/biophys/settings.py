@@ -297,8 +297,9 @@ class PenaltySettings(Settings):
 class EngineSettings(Settings):
     """The simulator.  Order 2 is NEURON's secondorder = 2: as cheap as order 1, spikes ten times nearer the limit."""
 
-    kind: Literal["neuron", "batched"] = "neuron"
-    """neuron: one individual per worker process; batched: the population in one compiled kernel, fixed step only."""
+    kind: Literal["neuron", "batched", "coreneuron"] = "neuron"
+    """neuron: one individual per worker process; batched: the population in one compiled kernel, fixed step only;
+    coreneuron: NEURON's own compute engine, 16 individuals at a time in a worker process, fixed step only."""
     precision: Literal["single", "double"] | None = None
     """Of the batched kernel: single (default) keeps the voltage as a pair of numbers; double equals NEURON's own."""
     tables: Literal["honour", "ignore"] | None = None
@@ -312,9 +313,12 @@ class EngineSettings(Settings):
     record_dt_ms: Positive = 0.1
     """Sampling of the responses; with a fixed step a multiple of dt_ms."""
     deadline_s: Seconds = 60.0
-    """A simulation that takes longer is ended; its status says so.  Batched: processor time of the block it is in."""
+    """A simulation that takes longer is ended; its status says so.  batched: processor time of the block it is in;
+    coreneuron: 16 of them take longer than 16 times that."""
     voltage_limit_mV: Positive = 500.0
     """A response beyond it, or not finite, has diverged."""
+    gpu: bool = False
+    """Of CoreNEURON: simulate on the GPU; needs a NEURON that was built for one (pip's is not)."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes, or threads of the batched kernel; 0: one for every core this process may use."""
     memory_GiB: Positive | None = None
@@ -335,9 +339,11 @@ class EngineSettings(Settings):
                 f"record_dt_ms = {self.record_dt_ms:g} is not a multiple of dt_ms = {self.dt_ms:g}; "
                 f"choose for example record_dt_ms = {max(1, round(steps)) * self.dt_ms:g}"
             )
-        if self.kind == "batched" and self.integrator == "cvode":
-            raise ValueError("integrator = 'cvode', but kind = 'batched' has a fixed step; remove integrator")
-        if self.kind == "neuron" and self.precision is not None:
+        if self.kind != "neuron" and self.integrator == "cvode":
+            raise ValueError(f"integrator = 'cvode', but kind = '{self.kind}' has a fixed step; remove integrator")
+        if self.gpu and self.kind != "coreneuron":
+            raise ValueError(f"gpu = true belongs to kind = 'coreneuron', but kind = '{self.kind}'; remove gpu")
+        if self.kind != "batched" and self.precision is not None:
             raise ValueError(f"precision = '{self.precision}' belongs to kind = 'batched'; NEURON is double; remove it")
         return self
 

@@ -12,9 +12,12 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.batched import BatchedEngine
+from hpcfit.biophys.engines.coreneuron import CoreNeuronEngine, coreneuron_factory
+from hpcfit.biophys.engines.coreneuron_service import CoreNeuronFactory
 from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
 from hpcfit.biophys.engines.memory import gib, memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
+from hpcfit.biophys.engines.neuron_service import NeuronFactory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
@@ -93,7 +96,7 @@ def simulate(
     stimuli
         `load(path).stimuli`, or some of them, or settings of your own.
     engine
-        A name ("neuron", "batched") or settings.
+        A name ("neuron", "batched", "coreneuron") or settings.
     record
         "traces": the voltage at every site; "spikes": only when it rises through a threshold, which takes hardly any
         memory.
@@ -119,7 +122,7 @@ def simulate(
         raise ValueError(f"record = {record!r}; accepted: 'traces', 'spikes'")
     settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
-    factory = neuron_factory(cell, built, settings)
+    factory = _factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
         simulator, names = _simulator(NeuronEngine(factory, executor)), [stimulus.name for stimulus in built]
         if record == "spikes":
@@ -172,7 +175,7 @@ def run(
     header = run_folder.header(problem, base)
     run_folder.check(place, header)
     with _naming(fit):
-        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+        factory = _factory(problem.cell, problem.stimuli, settings.engine)
     factories = {SERVICE: factory, SCORER: problem.feature_factory()}
     with Processes(factories, settings.engine.workers, on_evaluated) as executor:
         engine = NeuronEngine(factory, executor)
@@ -188,7 +191,19 @@ def run(
 
 def _simulator(neuron: NeuronEngine) -> Engine:
     """The engine that the settings ask for; NEURON's is always there, to build the cell and to write it down."""
-    return BatchedEngine.of(neuron) if neuron.settings.kind == "batched" else neuron
+    match neuron.settings.kind:
+        case "batched":
+            return BatchedEngine.of(neuron)
+        case "coreneuron":
+            return CoreNeuronEngine(neuron)
+        case _:
+            return neuron
+
+
+def _factory(cell: Cell, stimuli: Sequence[Stimulus], settings: EngineSettings) -> NeuronFactory | CoreNeuronFactory:
+    """What worker processes build: the cell in NEURON, or copies of it for CoreNEURON."""
+    neuron = neuron_factory(cell, stimuli, settings)
+    return coreneuron_factory(neuron) if settings.kind == "coreneuron" else neuron
 
 
 def describe(path: str | Path) -> str:
@@ -196,7 +211,7 @@ def describe(path: str | Path) -> str:
     settings = load_settings(path)
     with _naming(path):
         problem = Problem.of(settings)
-        factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
+        factory = _factory(problem.cell, problem.stimuli, settings.engine)
     with _naming(path), Processes({SERVICE: factory}, 1) as executor:
         engine = NeuronEngine(factory, executor)
         built = engine.describe()

@@ -95,6 +95,11 @@ def vector_bytes(target: str = "native") -> int:
     return next((width for macro, width in (("__AVX512F__", 64), ("__AVX2__", 32)) if f" {macro} " in macros), 16)
 
 
+def machine() -> str:
+    """What code that is tuned for this machine depends on: the compiler, its version, the processor."""
+    return f"{compiler()} {_compiler_version()} {_cpu()}"
+
+
 def _content_hash(source: str, target: str) -> str:
     digest = hashlib.sha256(f"{compiler()} {_compiler_version()} {target} {' '.join(FLAGS)} {_cpu()}".encode())
     for name in HEADERS:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell, check_morphology
 from hpcfit.biophys.codegen.structure import Structure
+from hpcfit.biophys.engines.coreneuron_service import CoreNeuronFactory
 from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, site_thresholds
 from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
 from hpcfit.biophys.engines.mod_files import compiled
@@ -39,28 +40,28 @@ def neuron_factory(cell: Cell, stimuli: Sequence[Stimulus], settings: EngineSett
 class NeuronEngine:
     """Simulates through an executor whose factories hold `neuron_factory(...)` under SERVICE."""
 
-    def __init__(self, factory: NeuronFactory, executor: Executor) -> None:
+    def __init__(self, factory: NeuronFactory | CoreNeuronFactory, executor: Executor) -> None:
         self.cell = factory.cell
         self.stimuli = {stimulus.name: stimulus for stimulus in factory.stimuli}
         self.settings = factory.settings
-        self._executor = executor
+        self.executor = executor
 
     def describe(self) -> Description:
         """What the workers build; raises the user's error when the cell cannot be built."""
-        outcome = self._executor.map([Task(SERVICE, "describe", ())])[0]
+        outcome = self.executor.map([Task(SERVICE, "describe", ())])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
     def structure(self) -> Structure:
         """The discretised cell, as another engine needs it."""
         anywhere = np.array([parameter.bounds for parameter in self.cell.free], dtype=float).reshape(-1, 2).mean(axis=1)
-        outcome = self._executor.map([Task(SERVICE, "structure", (anywhere,))])[0]
+        outcome = self.executor.map([Task(SERVICE, "structure", (anywhere,))])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
     def hoc(self, values: np.ndarray) -> str:
         """The cell with these parameters, and its stimuli, as a hoc file.  values: (free parameters,)."""
-        outcome = self._executor.map([Task(SERVICE, "hoc", (values,))])[0]
+        outcome = self.executor.map([Task(SERVICE, "hoc", (values,))])[0]
         assert outcome.fate is Fate.DONE, outcome.reason
         return outcome.value
 
@@ -72,8 +73,8 @@ class NeuronEngine:
         tasks = [
             Task(SERVICE, "simulate", (values, name), self.settings.deadline_s) for values in matrix for name in stimuli
         ]
-        outcomes = self._executor.map(tasks)
-        return self._responses(len(matrix), tuple(stimuli), outcomes)
+        outcomes = self.executor.map(tasks)
+        return self.responses(len(matrix), tuple(stimuli), outcomes)
 
     def spikes(self, parameters: np.ndarray, stimuli: Sequence[str], threshold_mV: float = SPIKE_MV) -> SpikeTimes:
         """Spike times, read from traces in the worker processes.  See Engine.spikes."""
@@ -88,7 +89,7 @@ class NeuronEngine:
         counts = np.zeros((len(matrix), len(stimuli), len(sites)), dtype=np.int64)
         reasons: dict[tuple[int, int], str] = {}
         times: list[np.ndarray] = []
-        for number, outcome in enumerate(self._executor.map(tasks)):
+        for number, outcome in enumerate(self.executor.map(tasks)):
             pair = divmod(number, len(stimuli))
             status[pair], reason, found = _ended(outcome)
             if found is None:
@@ -109,7 +110,8 @@ class NeuronEngine:
         tasks = 200 + 8 * len(self.cell.free)
         return Memory(population * len(stimuli) * tasks, results, 0)
 
-    def _responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: list[Outcome]) -> Responses:
+    def responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: Sequence[Outcome]) -> Responses:
+        """Outcomes, of the first individual under every stimulus, then of the next, as responses."""
         sites = tuple(site.name for site in self.cell.sites)
         status = np.zeros((individuals, len(stimuli)), dtype=np.int8)
         reasons: dict[tuple[int, int], str] = {}

@@ -65,7 +65,7 @@ class NeuronService:
         """Status, reason and voltage (sites, time), mV, of one individual under one stimulus."""
         stimulus = self.stimuli[name]
         self.cell.set_parameters(values)
-        holders = [self._inject(injection) for injection in stimulus.injections]
+        holders = [inject(self.cell, injection) for injection in stimulus.injections]
         holders += self.points.placed(stimulus)
         recorded = [self._record(place) for place in self.cell.places.values()]
         self._prepare(stimulus)
@@ -75,7 +75,7 @@ class NeuronService:
             return Status.ERROR, f"NEURON: {error}", None
         finally:
             holders.clear()
-        v_mV = self._sampled(recorded, stimulus.duration_ms)
+        v_mV = sampled(recorded, stimulus.duration_ms, self.settings)
         if diverged_ms is None and not np.all(np.abs(v_mV) <= self.settings.voltage_limit_mV):
             diverged_ms = stimulus.duration_ms
         if diverged_ms is not None:
@@ -89,16 +89,6 @@ class NeuronService:
             return status, reason, None
         dt_ms = self.settings.record_dt_ms
         return status, reason, [spike_times(one, dt_ms, at) for one, at in zip(v_mV, threshold_mV, strict=True)]
-
-    def _inject(self, injection: Injection) -> tuple[Any, ...]:
-        clamp = self.h.IClamp(self.cell.places[injection.site])
-        clamp.delay, clamp.dur = injection.delay_ms, injection.duration_ms
-        if injection.constant:
-            clamp.amp = float(injection.i_nA[0])
-            return (clamp,)
-        times, values = self.h.Vector(injection.t_ms), self.h.Vector(injection.i_nA)
-        values.play(clamp._ref_amp, times, 1)
-        return clamp, times, values
 
     def _record(self, place: Any) -> Any:
         vector = self.h.Vector()
@@ -128,13 +118,25 @@ class NeuronService:
                 return self.h.t
         return None
 
-    def _sampled(self, recorded: Sequence[Any], duration_ms: float) -> np.ndarray:
-        """(sites, time): as many samples as the duration has, at multiples of record_dt_ms."""
-        settings = self.settings
-        count = 1 + math.floor(duration_ms / settings.record_dt_ms + 1e-9)
-        every = 1 if settings.integrator == "cvode" else round(settings.record_dt_ms / settings.dt_ms)
-        v_mV = np.full((len(recorded), count), np.nan)
-        for row, vector in zip(v_mV, recorded, strict=True):
-            samples = vector.as_numpy()[::every][:count]
-            row[: len(samples)] = samples
-        return v_mV
+
+def inject(cell: NeuronCell, injection: Injection) -> tuple[Any, ...]:
+    """Put the electrode in; it stays for as long as what is returned is held."""
+    clamp = cell.h.IClamp(cell.places[injection.site])
+    clamp.delay, clamp.dur = injection.delay_ms, injection.duration_ms
+    if injection.constant:
+        clamp.amp = float(injection.i_nA[0])
+        return (clamp,)
+    times, values = cell.h.Vector(injection.t_ms), cell.h.Vector(injection.i_nA)
+    values.play(clamp._ref_amp, times, 1)
+    return clamp, times, values
+
+
+def sampled(recorded: Sequence[Any], duration_ms: float, settings: EngineSettings) -> np.ndarray:
+    """(sites, time): as many samples as the duration has, at multiples of record_dt_ms."""
+    count = 1 + math.floor(duration_ms / settings.record_dt_ms + 1e-9)
+    every = 1 if settings.integrator == "cvode" else round(settings.record_dt_ms / settings.dt_ms)
+    v_mV = np.full((len(recorded), count), np.nan)
+    for row, vector in zip(v_mV, recorded, strict=True):
+        samples = vector.as_numpy()[::every][:count]
+        row[: len(samples)] = samples
+    return v_mV
