@@ -286,6 +286,14 @@ class PenaltySettings(Settings):
     """A defined feature contributes at most this."""
 
 
+MODES: dict[str, dict[str, Any]] = {
+    "default": {"precision": "single", "order": 2, "dt_ms": 0.025},
+    "fast": {"precision": "single", "order": 2, "dt_ms": 0.05},
+    "exact": {"precision": "double", "order": 2, "dt_ms": 0.025},
+}
+"""What engine.mode stands for; docs/accuracy.md has the table of error against cost that they were chosen from."""
+
+
 class EngineSettings(Settings):
     """The simulator.  Order 2 is NEURON's secondorder = 2: as cheap as order 1, spikes ten times nearer the limit."""
 
@@ -293,6 +301,10 @@ class EngineSettings(Settings):
     """neuron: one individual per worker process; batched: the population in one compiled kernel, fixed step only."""
     precision: Literal["single", "double"] | None = None
     """Of the batched kernel: single (default) keeps the voltage as a pair of numbers; double equals NEURON's own."""
+    mode: Literal["default", "fast", "exact"] | None = None
+    """Of the batched kernel: sets precision, order and dt_ms together (MODES); one that is given goes first."""
+    fallback: Literal["refuse", "neuron"] = "refuse"
+    """What happens when the batched kernel cannot translate a mechanism: an error, or NEURON simulates and says so."""
     integrator: Literal["fixed", "cvode"] = "fixed"
     dt_ms: Positive = 0.025
     order: Literal[1, 2] = 2
@@ -306,6 +318,13 @@ class EngineSettings(Settings):
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes, or threads of the batched kernel; 0: one for every core this process may use."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("kind", cls.model_fields["kind"].default) != "batched":
+            return data
+        return {**MODES.get(str(data.get("mode")), {}), **data}
+
     @model_validator(mode="after")
     def _multiple(self) -> "EngineSettings":
         steps = self.record_dt_ms / self.dt_ms
@@ -316,6 +335,10 @@ class EngineSettings(Settings):
             )
         if self.kind == "batched" and self.integrator == "cvode":
             raise ValueError("integrator = 'cvode', but kind = 'batched' has a fixed step; remove integrator")
+        for key, given in (("mode", self.mode is not None), ("fallback", self.fallback != "refuse")):
+            if given and self.kind != "batched":
+                value = getattr(self, key)
+                raise ValueError(f"{key} = '{value}' belongs to kind = 'batched'; add that or remove {key}")
         if self.kind == "neuron" and self.precision is not None:
             raise ValueError(f"precision = '{self.precision}' belongs to kind = 'batched'; NEURON is double; remove it")
         return self

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.batched import BatchedEngine
-from hpcfit.biophys.engines.interface import Engine, Responses
+from hpcfit.biophys.engines.interface import Responses
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
@@ -23,6 +23,7 @@ from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.course import genetic_algorithm
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.results import write_results
+from hpcfit.jobs.simulators import choose_simulator
 from hpcfit.population.files import write_text
 from hpcfit.population.ledger import Generation, Header, Ledger
 from hpcfit.population.loop import Standing, run_generations
@@ -86,7 +87,9 @@ def simulate(
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
     factory = neuron_factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
-        return _simulator(NeuronEngine(factory, executor)).simulate(parameters, [stimulus.name for stimulus in built])
+        chosen = choose_simulator(NeuronEngine(factory, executor))
+        _say(chosen.note, None)
+        return chosen.engine.simulate(parameters, [stimulus.name for stimulus in built])
 
 
 def run(
@@ -96,6 +99,7 @@ def run(
     generations: int | None = None,
     on_generation: Callable[[Generation, Standing], Any] | None = None,
     on_evaluated: Callable[[int, int], Any] | None = None,
+    on_note: Callable[[str], Any] | None = None,
 ) -> RunView:
     """Run a fit to its end, or go on with it where `folder` left it; then write results and report.
 
@@ -109,6 +113,8 @@ def run(
         In place of run.generations: to extend a run that is done, or to stop earlier.
     on_generation, on_evaluated
         Called after each generation, and as tasks (simulations, feature blocks) end: (done, of).
+    on_note
+        Called with a line when NEURON simulates in place of the batched engine; default: a warning.
 
     Returns
     -------
@@ -140,17 +146,18 @@ def run(
         engine = NeuronEngine(factory, executor)
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
-            simulator = _simulator(engine)
+            chosen = choose_simulator(engine)
+        _say(chosen.note, on_note)
+        header = run_folder.simulated_by(header, chosen.text)
+        simulator = chosen.engine
         evaluate = Evaluator(problem, simulator, executor)
-        with _terminated_like_interrupted(), _followed(place, header, settings.run.generations) as (ledger, journal):
+        with (
+            _terminated_like_interrupted(),
+            _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
+        ):
             journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
             write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
-
-
-def _simulator(neuron: NeuronEngine) -> Engine:
-    """The engine that the settings ask for; NEURON's is always there, to build the cell and to write it down."""
-    return BatchedEngine.of(neuron) if neuron.settings.kind == "batched" else neuron
 
 
 def describe(path: str | Path) -> str:
@@ -160,11 +167,13 @@ def describe(path: str | Path) -> str:
         problem = Problem.of(settings)
         factory = neuron_factory(problem.cell, problem.stimuli, settings.engine)
     with _naming(path), Processes({SERVICE: factory}, 1) as executor:
-        built = NeuronEngine(factory, executor).describe()
+        engine = NeuronEngine(factory, executor)
+        built, chosen = engine.describe(), choose_simulator(engine)
     targets = problem.targets
     lines = [
         f"cell: {built.sections} sections, {built.segments} segments, {built.area_um2:.0f} um2",
         *(f"site {place.name}: {place.section}({place.x:.3g}), {place.distance_um:.1f} um" for place in built.places),
+        f"simulator: {chosen.text}",
         f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
         f"stimuli: {', '.join(problem.scored_stimuli)}",
         f"score functions: {len(targets.terms)}",
@@ -192,10 +201,12 @@ def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanism
 
 
 @contextmanager
-def _followed(place: Path, header: Header, generations: int) -> Iterator[tuple[Ledger, run_folder.StatusWriter]]:
+def _followed(
+    place: Path, header: Header, generations: int, note: str
+) -> Iterator[tuple[Ledger, run_folder.StatusWriter]]:
     """The ledger of a run, and the status that says at the end how it went, results included."""
     with run_folder.opened(place, header) as ledger:
-        journal = run_folder.StatusWriter(place, ledger, generations)
+        journal = run_folder.StatusWriter(place, ledger, generations, note)
         try:
             yield ledger, journal
         except BaseException as error:
@@ -223,6 +234,14 @@ def _generations(
     reason = run_generations(course, evaluate, ledger, ends, after)
     ledger.merge()
     return reason
+
+
+def _say(note: str, say: Callable[[str], Any] | None) -> None:
+    """A line that must not go unseen: to whoever asked for it, else as a warning."""
+    if note and say:
+        say(note)
+    elif note:
+        warnings.warn(note, stacklevel=3)
 
 
 @contextmanager
