@@ -43,6 +43,7 @@ def fit(
                 generations=generations,
                 on_generation=lambda generation, standing: progress.generation(generation, standing.best),
                 on_evaluated=progress.evaluating,
+                on_note=lambda note: typer.echo(f"note: {note}", err=True),
             )
     except KeyboardInterrupt:
         typer.echo("hpcfit: interrupted; whole generations are kept, the same command goes on", err=True)
@@ -56,6 +57,31 @@ def check(file: FitFile) -> None:
     from hpcfit import jobs
 
     typer.echo(jobs.describe(file))
+
+
+@app.command()
+def accuracy(
+    file: FitFile,
+    models: Annotated[int, typer.Option(min=1, help="Models that fire, drawn from the fit's bounds.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 1,
+    stimuli: Annotated[str, typer.Option(help="Names, with commas.", show_default="all that are scored")] = "",
+    parameters: Annotated[
+        list[Path] | None, typer.Option(help="Also this model: a run's best/parameters.toml; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the table.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="NEURON and the three modes only, each timed once.")] = False,
+) -> None:
+    """Make the table of error against cost for this cell: each simulator against the limit dt -> 0."""
+    from hpcfit import jobs
+    from hpcfit.jobs.accuracy import Request, accuracy_table, write_table
+    from hpcfit.report.accuracy_table import print_accuracy
+
+    names = tuple(name.strip() for name in stimuli.split(",") if name.strip())
+    request = Request(models, seed, names, tuple(parameters or ()), quick)
+    table = accuracy_table(jobs.load(file), request, say=lambda line: typer.echo(line, err=True))
+    if out is not None:
+        write_table(out, table)
+    print_accuracy(table, sys.stdout)
 
 
 @app.command()

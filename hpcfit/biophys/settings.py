@@ -294,6 +294,14 @@ class PenaltySettings(Settings):
     """A defined feature contributes at most this."""
 
 
+MODES: dict[str, dict[str, Any]] = {
+    "default": {"precision": "single", "order": 2, "dt_ms": 0.025},
+    "fast": {"precision": "single", "order": 2, "dt_ms": 0.05},
+    "exact": {"precision": "double", "order": 2, "dt_ms": 0.025},
+}
+"""What engine.mode stands for; docs/accuracy.md has the table of error against cost that they were chosen from."""
+
+
 class EngineSettings(Settings):
     """The simulator.  Order 2 is NEURON's secondorder = 2: as cheap as order 1, spikes ten times nearer the limit."""
 
@@ -306,6 +314,10 @@ class EngineSettings(Settings):
     """TABLE statements of mechanisms.  honour: interpolated as NEURON does, the default of NEURON and of double, which
     is there to give NEURON's own numbers; ignore: computed exactly, the default of single: a table is an approximation
     of the model, and costs more than the polynomials which stand for gates there."""
+    mode: Literal["default", "fast", "exact"] | None = None
+    """Of the batched kernel: sets precision, order and dt_ms together (MODES); one that is given goes first."""
+    fallback: Literal["refuse", "neuron"] = "refuse"
+    """What happens when the batched kernel cannot translate a mechanism: an error, or NEURON simulates and says so."""
     integrator: Literal["fixed", "cvode"] = "fixed"
     dt_ms: Positive = 0.025
     order: Literal[1, 2] = 2
@@ -331,6 +343,13 @@ class EngineSettings(Settings):
         exact = self.kind == "neuron" or self.precision == "double"
         return exact if self.tables is None else self.tables == "honour"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("kind", cls.model_fields["kind"].default) != "batched":
+            return data
+        return {**MODES.get(str(data.get("mode")), {}), **data}
+
     @model_validator(mode="after")
     def _multiple(self) -> "EngineSettings":
         steps = self.record_dt_ms / self.dt_ms
@@ -343,6 +362,10 @@ class EngineSettings(Settings):
             raise ValueError(f"integrator = 'cvode', but kind = '{self.kind}' has a fixed step; remove integrator")
         if self.gpu and self.kind != "coreneuron":
             raise ValueError(f"gpu = true belongs to kind = 'coreneuron', but kind = '{self.kind}'; remove gpu")
+        for key, given in (("mode", self.mode is not None), ("fallback", self.fallback != "refuse")):
+            if given and self.kind != "batched":
+                value = getattr(self, key)
+                raise ValueError(f"{key} = '{value}' belongs to kind = 'batched'; add that or remove {key}")
         if self.kind != "batched" and self.precision is not None:
             raise ValueError(f"precision = '{self.precision}' belongs to kind = 'batched'; NEURON is double; remove it")
         return self

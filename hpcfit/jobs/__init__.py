@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.batched import BatchedEngine
-from hpcfit.biophys.engines.coreneuron import CoreNeuronEngine, coreneuron_factory
-from hpcfit.biophys.engines.coreneuron_service import CoreNeuronFactory
 from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
 from hpcfit.biophys.engines.memory import gib, memory_limit
-from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
-from hpcfit.biophys.engines.neuron_service import NeuronFactory
+from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
@@ -27,6 +24,7 @@ from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.course import genetic_algorithm
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.results import write_results
+from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.files import write_text
 from hpcfit.population.ledger import Generation, Header, Ledger
 from hpcfit.population.loop import Standing, run_generations
@@ -122,12 +120,13 @@ def simulate(
         raise ValueError(f"record = {record!r}; accepted: 'traces', 'spikes'")
     settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
-    factory = _factory(cell, built, settings)
+    factory = simulator_factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
-        simulator, names = _simulator(NeuronEngine(factory, executor)), [stimulus.name for stimulus in built]
+        chosen, names = choose_simulator(NeuronEngine(factory, executor)), [stimulus.name for stimulus in built]
+        _say(chosen.note, None)
         if record == "spikes":
-            return simulator.spikes(parameters, names, threshold_mV)
-        return simulator.simulate(parameters, names)
+            return chosen.engine.spikes(parameters, names, threshold_mV)
+        return chosen.engine.simulate(parameters, names)
 
 
 def run(
@@ -137,6 +136,7 @@ def run(
     generations: int | None = None,
     on_generation: Callable[[Generation, Standing], Any] | None = None,
     on_evaluated: Callable[[int, int], Any] | None = None,
+    on_note: Callable[[str], Any] | None = None,
 ) -> RunView:
     """Run a fit to its end, or go on with it where `folder` left it; then write results and report.
 
@@ -150,6 +150,8 @@ def run(
         In place of run.generations: to extend a run that is done, or to stop earlier.
     on_generation, on_evaluated
         Called after each generation, and as tasks (simulations, feature blocks) end: (done, of).
+    on_note
+        Called with a line when NEURON simulates in place of the batched engine; default: a warning.
 
     Returns
     -------
@@ -175,35 +177,24 @@ def run(
     header = run_folder.header(problem, base)
     run_folder.check(place, header)
     with _naming(fit):
-        factory = _factory(problem.cell, problem.stimuli, settings.engine)
+        factory = simulator_factory(problem.cell, problem.stimuli, settings.engine)
     factories = {SERVICE: factory, SCORER: problem.feature_factory()}
     with Processes(factories, settings.engine.workers, on_evaluated) as executor:
         engine = NeuronEngine(factory, executor)
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
-            simulator = _simulator(engine)
+            chosen = choose_simulator(engine)
+        _say(chosen.note, on_note)
+        header = run_folder.simulated_by(header, chosen.text)
+        simulator = chosen.engine
         evaluate = Evaluator(problem, simulator, executor)
-        with _terminated_like_interrupted(), _followed(place, header, settings.run.generations) as (ledger, journal):
+        with (
+            _terminated_like_interrupted(),
+            _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
+        ):
             journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
             write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
-
-
-def _simulator(neuron: NeuronEngine) -> Engine:
-    """The engine that the settings ask for; NEURON's is always there, to build the cell and to write it down."""
-    match neuron.settings.kind:
-        case "batched":
-            return BatchedEngine.of(neuron)
-        case "coreneuron":
-            return CoreNeuronEngine(neuron)
-        case _:
-            return neuron
-
-
-def _factory(cell: Cell, stimuli: Sequence[Stimulus], settings: EngineSettings) -> NeuronFactory | CoreNeuronFactory:
-    """What worker processes build: the cell in NEURON, or copies of it for CoreNEURON."""
-    neuron = neuron_factory(cell, stimuli, settings)
-    return coreneuron_factory(neuron) if settings.kind == "coreneuron" else neuron
 
 
 def describe(path: str | Path) -> str:
@@ -211,15 +202,16 @@ def describe(path: str | Path) -> str:
     settings = load_settings(path)
     with _naming(path):
         problem = Problem.of(settings)
-        factory = _factory(problem.cell, problem.stimuli, settings.engine)
+        factory = simulator_factory(problem.cell, problem.stimuli, settings.engine)
     with _naming(path), Processes({SERVICE: factory}, 1) as executor:
         engine = NeuronEngine(factory, executor)
-        built = engine.describe()
-        memory = _memory_line(problem, _simulator(engine))
+        built, chosen = engine.describe(), choose_simulator(engine)
+        memory = _memory_line(problem, chosen.engine)
     targets = problem.targets
     lines = [
         f"cell: {built.sections} sections, {built.segments} segments, {built.area_um2:.0f} um2",
         *(f"site {place.name}: {place.section}({place.x:.3g}), {place.distance_um:.1f} um" for place in built.places),
+        f"simulator: {chosen.text}",
         f"parameters: {len(problem.space.names)} free, {len(settings.parameters) - len(problem.space.names)} fixed",
         f"stimuli: {', '.join(problem.scored_stimuli)}",
         memory,
@@ -267,10 +259,12 @@ def import_bluepyopt(folder: Path, out: Path, morphology: Path | None, mechanism
 
 
 @contextmanager
-def _followed(place: Path, header: Header, generations: int) -> Iterator[tuple[Ledger, run_folder.StatusWriter]]:
+def _followed(
+    place: Path, header: Header, generations: int, note: str
+) -> Iterator[tuple[Ledger, run_folder.StatusWriter]]:
     """The ledger of a run, and the status that says at the end how it went, results included."""
     with run_folder.opened(place, header) as ledger:
-        journal = run_folder.StatusWriter(place, ledger, generations)
+        journal = run_folder.StatusWriter(place, ledger, generations, note)
         try:
             yield ledger, journal
         except BaseException as error:
@@ -298,6 +292,14 @@ def _generations(
     reason = run_generations(course, evaluate, ledger, ends, after)
     ledger.merge()
     return reason
+
+
+def _say(note: str, say: Callable[[str], Any] | None) -> None:
+    """A line that must not go unseen: to whoever asked for it, else as a warning."""
+    if note and say:
+        say(note)
+    elif note:
+        warnings.warn(note, stacklevel=3)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ _MAY_CHANGE = (
     "run.target_score",
     "engine.workers",
     "engine.deadline_s",
+    "engine.fallback",
 )
 """Settings that a resumed run may have otherwise than the run it goes on with: they do not touch its numbers."""
 
@@ -41,6 +43,11 @@ def header(problem: Problem, base: Path) -> Header:
     inputs = {_relative(path, base): _hash(path) for path in _input_files(settings)}
     tables = {"parameters": problem.space.table(), "terms": problem.targets.table()}
     return Header(_json_settings(settings, base), inputs, tables, environment())
+
+
+def simulated_by(wanted: Header, text: str) -> Header:
+    """The header, and in its environment what simulates: for the ledger and the report."""
+    return replace(wanted, environment={**wanted.environment, "simulator": text})
 
 
 def check(folder: Path, wanted: Header) -> None:
@@ -94,8 +101,10 @@ def opened(folder: Path, wanted: Header) -> Iterator[Ledger]:
 class StatusWriter:
     """Keeps status.json and log.txt of a run."""
 
-    def __init__(self, folder: Path, ledger: Ledger, generations: int) -> None:
+    def __init__(self, folder: Path, ledger: Ledger, generations: int, note: str = "") -> None:
+        """`note`: what the reader of the run must know; the first line of log.txt, and in status.json."""
         self._folder = folder
+        self._note = note
         self._standing = Standing()
         for generation in ledger:
             self._standing = self._standing.after(generation)
@@ -118,7 +127,8 @@ class StatusWriter:
 
     def _mend_log(self, ledger: Ledger) -> None:
         """One line for each generation of the ledger: a run that was killed may have left one out, or half of one."""
-        path, standing, lines = self._folder / "log.txt", Standing(), []
+        path, standing = self._folder / "log.txt", Standing()
+        lines = [f"# {self._note}\n"] if self._note else []
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         there = [line for line in text.splitlines(keepends=True) if line.endswith("\n") and " " in line]
         whole = {line.split()[1]: line for line in there}
@@ -139,6 +149,7 @@ class StatusWriter:
         status = {
             "state": state,
             "reason": reason,
+            "note": self._note,
             "generation": standing.generations - 1,
             "generations": self._generations,
             "evaluations": standing.evaluations,

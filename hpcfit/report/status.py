@@ -28,6 +28,8 @@ def status_text(folder: str | Path) -> str:
     view, said = open_run(folder), _said(folder)
     rows = {"run": f"{folder} ({view.settings.get('name', 'no name')})", "state": _state(view, said)}
     rows["generations"] = f"{view.generations} of {_wanted(view, said) or '?'}"
+    if said.get("note"):
+        rows["simulator"] = str(said["note"])
     if view.generations:
         rows |= _progress(view, said)
     else:

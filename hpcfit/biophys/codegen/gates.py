@@ -157,9 +157,11 @@ def _fit(mechanism: Mechanism, state: str, values: Mapping[str, float], low_mV: 
     scale = np.maximum(np.abs(exact[0]), 1e-12)
     spread = max(1.0, float(np.max(np.abs(exact[1]) / scale)))
     fits = [
-        _lowest(nodes, sampled[which], check, exact[which], scale * (1.0, spread)[which], grid) for which in range(2)
+        fit
+        for which, size in enumerate((scale, scale * spread))
+        if (fit := _lowest(nodes, sampled[which], check, exact[which], size, grid)) is not None
     ]
-    if fits[0] is None or fits[1] is None:
+    if len(fits) < 2:
         return None
     (a, error_a), (b, error_b) = fits
     return GateTable(a, b, max(error_a, error_b))

@@ -59,6 +59,7 @@ class CoreNeuronEngine:
 
     def __init__(self, neuron: NeuronEngine) -> None:
         self._neuron = neuron
+        self.settings = neuron.settings
         # It exists once in a process: who shares a block shares its value.
         self._shared = [column for column, free in enumerate(neuron.cell.free) if free.variable == "celsius"]
 
