@@ -20,6 +20,9 @@ from hpcfit.errors import MechanismError
 
 from .point_mods import ALL, PULSE
 
+SAME = 1e-7
+"""mV or ms: what gates' polynomials, exact to 1e-11 in double precision, leave at a spike; else 1e-9."""
+
 MECHANISMS = Path(__file__).resolve().parents[2] / "data" / "l5pc" / "mechanisms"
 DENSITY = ("NaTs2_t", "SKv3_1", "Ca_HVA", "CaDynamics_E2")
 SWC = """\
@@ -138,10 +141,10 @@ def test_each_is_neurons_own(cell, order):
     theirs, ours = both(cell(), [[5e-5], [2e-4]], stimuli(*CASES.values()), order)
     quiet, spikes = theirs[-1], 0
     for name, neuron, batched in zip(CASES, theirs, ours, strict=True):
-        assert np.max(np.abs(neuron - batched)) < 1e-9, name
+        assert np.max(np.abs(neuron - batched)) < SAME, name
         for one, other in zip(neuron[:, 0], batched[:, 0], strict=True):
             assert len(spike_times(one)) == len(spike_times(other))
-            assert np.max(np.abs(spike_times(one) - spike_times(other)), initial=0.0) < 1e-9, name
+            assert np.max(np.abs(spike_times(one) - spike_times(other)), initial=0.0) < SAME, name
             spikes += len(spike_times(one))
         # It matters; a pool of calcium that nobody reads does not.
         assert (np.max(np.abs(neuron - quiet)) > 0.1) == (name not in ("none", "a pool alone")), name
@@ -160,7 +163,7 @@ def test_random_trains(cell, data, order):
     points = [[{**NMDA, "times_ms": one}, {**FAST, "times_ms": other}] for one, other in trains]
     theirs, ours = both(cell(), [[5e-5]], stimuli(*points), order)
     for neuron, batched in zip(theirs, ours, strict=True):
-        assert np.max(np.abs(neuron - batched)) < 1e-9
+        assert np.max(np.abs(neuron - batched)) < SAME
 
 
 @pytest.mark.parametrize("dt_ms", [0.025, 0.1, 1 / 30])
@@ -171,7 +174,7 @@ def test_every_edge_of_a_step(cell, dt_ms):
     protocols = stimuli(*fast, duration_ms=1000 * dt_ms + 1)
     theirs, ours = both(cell(), [[5e-5]], protocols, 1, dt_ms=dt_ms, record_dt_ms=dt_ms)
     for neuron, batched in zip(theirs, ours, strict=True):
-        assert np.max(np.abs(neuron - batched)) < 1e-9
+        assert np.max(np.abs(neuron - batched)) < SAME
 
 
 def test_delivery_follows_neurons_rounding():
@@ -192,7 +195,7 @@ def test_parameters_and_weight_may_be_free(cell, order):
     values = [[-80, 0.001, 1], [-60, 0.008, 1], [-60, 0.008, 0.2]]
     theirs, ours = both(cell(*free), values, stimuli(case, [gaba], []), order)
     for neuron, batched in zip(theirs, ours, strict=True):
-        assert np.max(np.abs(neuron - batched)) < 1e-9
+        assert np.max(np.abs(neuron - batched)) < SAME
     assert np.max(np.abs(theirs[0][1] - theirs[0][0])) > 1.0 and np.max(np.abs(theirs[0][2] - theirs[0][1])) > 0.1
     assert np.array_equal(theirs[2][0], theirs[2][1])
 

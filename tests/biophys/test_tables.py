@@ -43,6 +43,10 @@ LINE = 1 + next(number for number, line in enumerate(TABLED.splitlines()) if "TA
 SWC = "1 1 0 0 0 10 -1\n2 1 0 -10 0 10 1\n3 1 0 10 0 10 1\n"
 
 
+SAME = 1e-7
+"""mV or ms: what gates' polynomials, exact to 1e-11 in double precision, leave at a spike; else 1e-9."""
+
+
 @pytest.fixture(scope="session")
 def tabled(tmp_path_factory):
     place = tmp_path_factory.mktemp("tables")
@@ -85,7 +89,7 @@ def test_honoured_and_ignored_as_neuron_does(cell, order):
     for tables in ("honour", "ignore"):
         found[tables] = voltage(cell(**DENSITY), order=order, tables=tables)
         ours = voltage(cell(**DENSITY), order=order, kind="batched", precision="double", tables=tables)
-        assert np.max(np.abs(found[tables] - ours)) < 1e-9, tables
+        assert np.max(np.abs(found[tables] - ours)) < SAME, tables
     assert np.max(np.abs(found["honour"] - found["ignore"])) > 1.0 and found["honour"].max() > 0.0
 
 
@@ -94,7 +98,7 @@ def test_defaults_double_honours_single_does_not(cell):
     assert double.tables_honoured and EngineSettings().tables_honoured
     assert not EngineSettings(kind="batched").tables_honoured
     theirs, ours = (voltage(cell(**DENSITY), **engine) for engine in ({}, {"kind": "batched", "precision": "double"}))
-    assert np.max(np.abs(theirs - ours)) < 1e-9
+    assert np.max(np.abs(theirs - ours)) < SAME
     theirs, ours = (voltage(cell(**DENSITY), tables="ignore", kind=kind) for kind in ("neuron", "batched"))
     assert np.max(np.abs(theirs - ours)) < 1e-2  # single precision
 
@@ -107,7 +111,7 @@ def test_a_table_of_what_differs_between_individuals_is_refused(cell, tabled):
     values = [[-47], [-44]]
     theirs = voltage(cell(**free), values, tables="ignore")
     ours = voltage(cell(**free), values, kind="batched", precision="double", tables="ignore")
-    assert np.max(np.abs(theirs - ours)) < 1e-9
+    assert np.max(np.abs(theirs - ours)) < SAME
 
 
 @pytest.mark.parametrize("tables", [True, False])

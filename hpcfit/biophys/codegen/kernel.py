@@ -204,7 +204,7 @@ def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
         names = _names(plan, group, mechanism)
         for state in (*mechanism.states, *kept(mechanism)):
             start = Slot(mechanism.name, state, start=True)
-            given = start in (*group.lanes, *group.numbers, *group.literals)
+            given = start in (*group.lanes, *group.shared, *group.numbers, *group.literals)
             value = f"c(R({mechanism.state_initials.get(state, 0.0)!r}))"
             yield f"{names[state]} = {_variable(start) if given else value};"
     for slot in group.states:

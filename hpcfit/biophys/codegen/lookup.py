@@ -60,7 +60,7 @@ def tables_cpp(plan: Plan, mechanism: Mechanism, dt_ms: float) -> Iterator[str]:
     for name, lookup in lookups(mechanism, fixed_values(plan, mechanism, dt_ms)).items():
         numbers = ", ".join(repr(value) for value in lookup.values.tolist())
         yield f"static const R values_{names[name]}[] = {{{numbers}}};"
-        yield f"INLINE V {names[name]}(V x) {{"
+        yield f"template <class X> INLINE X {names[name]}(X x) {{"
         yield f"    return looked_up(values_{names[name]}, {len(lookup.values) - 1}, R({lookup.low!r}), "
         yield f"        R({lookup.per_unit!r}), x);"
         yield "}"

@@ -53,3 +53,7 @@ HPCFIT_PAIRED(cosh_)
 HPCFIT_PAIRED(floor_)
 HPCFIT_PAIRED(ceil_)
 #undef HPCFIT_PAIRED
+
+INLINE V2 looked_up(const R* table, int count, R low, R per_unit, V2 x) {
+    return {looked_up(table, count, low, per_unit, x.a), looked_up(table, count, low, per_unit, x.b)};
+}
