@@ -63,6 +63,8 @@ def _tables(plan: Plan) -> Iterator[str]:
     yield _array("int", "parent", structure.parent)
     yield _array("R", "b_fixed", own)
     yield _array("R", "a_fixed", parental)
+    yield f"[[maybe_unused]] {_array('R', 'area_um2', area)}"
+    yield f"[[maybe_unused]] {_array('R', 'diam_um', structure.diam_um)}"
     yield _array("R", "cm_fixed", np.where(structure.membrane, 1e-3 * structure.cm_uF_cm2, 0.0))
     bare = np.flatnonzero(~structure.membrane)
     yield f"constexpr int BARE = {len(bare)};"
@@ -126,6 +128,7 @@ def _variable(slot: Slot) -> str:
 def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]:
     """What the variables of a mechanism are called in the function of its class."""
     names = {"v": "v", "dt": "c(dt)", "t": "c(block.t)", "celsius": f"c(R({plan.structure.celsius!r}))"}
+    names |= {"area": "c(area_um2[node])", "diam": "c(diam_um[node])"}
     for name, value in mechanism.constants.items():
         full = f"{name}_{mechanism.name}"
         if full in plan.lane_globals:
@@ -138,9 +141,10 @@ def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]
         if slot.owner == mechanism.name:
             names[slot.variable] = _variable(slot)
     for ion in mechanism.ions:
-        for name in (f"e{ion.name}", f"{ion.name}i", f"{ion.name}o"):
+        for name in {f"e{ion.name}", f"{ion.name}i", f"{ion.name}o"} & {*ion.reads, *ion.writes}:
             names[name] = f"x_ion_{name}"
-        names[f"i{ion.name}"] = f"own_i{ion.name}"
+        if f"i{ion.name}" in ion.writes and f"i{ion.name}" not in kept(mechanism):
+            names[f"i{ion.name}"] = f"own_i{ion.name}"
         if f"i{ion.name}" in ion.reads:
             names[f"i{ion.name}"] = f"x_ion_i{ion.name}"
     return names
@@ -159,7 +163,9 @@ def _reversals(plan: Plan, group: NodeClass) -> Iterator[str]:
 def _with_reversals(plan: Plan, group: NodeClass, names: dict[str, str]) -> dict[str, str]:
     lines = list(_reversals(plan, group))
     computed = {line.split()[2].removeprefix("now_") for line in lines}
-    return {**names, **{name: f"now_{name}" for name in computed}}
+    # A mechanism may have a variable of its own by that name, if it does not READ the ion's.
+    ours = {name for name in computed if names.get(name) == f"x_ion_{name}"}
+    return {**names, **{name: f"now_{name}" for name in ours}}
 
 
 def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
@@ -238,7 +244,7 @@ def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Seque
         yield "{"
         yield f"const V v_up = v + R({_QUOTIENT_MV!r});"
         raised = {**names, "v": "v_up", **{key: f"up_{name}" for key, name in locals_.items()}}
-        for state in (*mechanism.states, *kept(mechanism)):
+        for state in (name for name in (*mechanism.states, *kept(mechanism)) if name not in locals_):
             yield f"V trial_{state} = {names[state]}; (void)trial_{state};"
             raised[state] = f"trial_{state}"
         yield from statements_cpp(mechanism.current, raised, set())
@@ -246,6 +252,8 @@ def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Seque
     yield from statements_cpp(mechanism.current, names, set())
     for current in mechanism.currents:
         yield from _total(current, names, locals_[current.variable], reading)
+        if current.variable in kept(mechanism):  # a current that the states' equations read
+            yield f"{_variable(Slot(mechanism.name, current.variable))} = {locals_[current.variable]};"
     yield "}"
 
 

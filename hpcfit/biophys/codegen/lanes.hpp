@@ -135,3 +135,14 @@ HPCFIT_BY_LANE(sinh)
 HPCFIT_BY_LANE(cosh)
 HPCFIT_BY_LANE(floor)
 HPCFIT_BY_LANE(ceil)
+HPCFIT_BY_LANE(asin)
+HPCFIT_BY_LANE(acos)
+HPCFIT_BY_LANE(atan)
+HPCFIT_BY_LANE(erf)
+#define HPCFIT_BY_LANE2(name)                                 \
+    INLINE V name##_(V x, V y) {                              \
+        for (int i = 0; i < W; ++i) x[i] = std::name(x[i], y[i]); \
+        return x;                                             \
+    }
+HPCFIT_BY_LANE2(atan2)
+HPCFIT_BY_LANE2(fmod)

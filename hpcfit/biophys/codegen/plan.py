@@ -124,7 +124,7 @@ def writes_concentration(mechanism: Mechanism) -> bool:
 
 def kept(mechanism: Mechanism) -> list[str]:
     """Assigned variables that carry a value from one block, or one step, to the next."""
-    carried = read_before_set(mechanism.current) | read_before_set(mechanism.advance)
+    carried = set().union(*(read_before_set(e) for e in (mechanism.initial, mechanism.current, mechanism.advance)))
     return [name for name in mechanism.assigned if name in carried]
 
 

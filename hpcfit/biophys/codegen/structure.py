@@ -82,3 +82,5 @@ class Structure:
     globals_: Mapping[str, float]
     celsius: float
     v_init_mV: float
+    diam_um: np.ndarray
+    """(nodes,); 0 where there is no membrane."""

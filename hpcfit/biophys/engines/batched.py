@@ -38,8 +38,10 @@ class _Arguments(ctypes.Structure):
     )
 
 
-def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mechanism]:
+def read_mechanisms(folder: Path | None, names: Iterable[str], order: int = 1) -> dict[str, Mechanism]:
     """The mechanisms of these names: from the folder's .mod files, else from those that stand for NEURON's own.
+
+    order: of the step in time.
 
     Raises
     ------
@@ -54,12 +56,13 @@ def read_mechanisms(folder: Path | None, names: Iterable[str]) -> dict[str, Mech
             f"{missing[0]}: the batched engine has no source of this mechanism of NEURON's own; "
             "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
         )
-    return {name: read_mechanism(known[name]) for name in names}
+    return {name: read_mechanism(known[name], order) for name in names}
 
 
 def mechanism_name(path: Path) -> str:
     """What a .mod file's SUFFIX or POINT_PROCESS line names, else the file's own name."""
-    found = re.search(r"^\s*(?:SUFFIX|POINT_PROCESS)\s+(\w+)", path.read_text(errors="replace"), flags=re.MULTILINE)
+    text = re.sub(r"\bCOMMENT\b.*?\bENDCOMMENT\b", "", path.read_text(errors="replace"), flags=re.DOTALL)
+    found = re.search(r"^[^:?\n]*\b(?:SUFFIX|POINT_PROCESS)\s+(\w+)", text, flags=re.MULTILINE)
     return found.group(1) if found else path.stem
 
 
@@ -99,7 +102,7 @@ class BatchedEngine:
     def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
         """The same cell, stimuli and settings as a NEURON engine's."""
         structure = neuron.structure()
-        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, structure.mechanisms)
+        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, structure.mechanisms, neuron.settings.order)
         return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
