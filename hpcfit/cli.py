@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 importer = typer.Typer(help="Make a fit file from another tool's model.", no_args_is_help=True)
 app.add_typer(importer, name="import")
+mechanisms = typer.Typer(help="Look at .mod files.", no_args_is_help=True)
+app.add_typer(mechanisms, name="mechanisms")
 
 FitFile = Annotated[Path, typer.Argument(help="Fit file (TOML).", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]
@@ -126,6 +128,20 @@ def bluepyopt(
     for note in jobs.import_bluepyopt(folder, out, morphology, mechanisms):
         typer.echo(f"note: {note}", err=True)
     typer.echo(out)
+
+
+@mechanisms.command("check")
+def check_mechanisms(
+    paths: Annotated[list[Path], typer.Argument(help="Folders or .mod files.", show_default=False)],
+    against_neuron: Annotated[bool, typer.Option(help="Compare voltages with NEURON, file by file.")] = False,
+) -> None:
+    """Say what the batched engine makes of each .mod file: ok, or refused where and why; exit code 1 if any is."""
+    from hpcfit.jobs.mechanisms import check_mechanisms, report
+
+    rows = check_mechanisms(paths, against_neuron)
+    typer.echo(report(rows))
+    if not all(row.good for row in rows):
+        raise typer.Exit(1)
 
 
 def main() -> None:

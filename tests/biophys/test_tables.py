@@ -116,7 +116,7 @@ def test_a_table_of_what_differs_between_individuals_is_refused(cell, tabled):
 
 @pytest.mark.parametrize("tables", [True, False])
 def test_the_twin_looks_up_as_neuron_does(tabled, tables):
-    mechanism = read_mechanism(tabled / "ttab.mod", tables)
+    mechanism = read_mechanism(tabled / "ttab.mod", tables=tables)
     assert bool(mechanism.tables) == tables
     job = twin.job_of(mechanism, ions={"cai": 3e-4}, globals={"usetable_ttab": int(tables)})
     (answer,) = twin.ask_neuron(compiled(tabled), [job])

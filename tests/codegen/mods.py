@@ -207,7 +207,7 @@ REFUSED = [
     ("neuron", "USEION k READ ki2", 3, "has no ki2"),
     ("initial", "VERBATIM\n x = 1;\n ENDVERBATIM", 8, "VERBATIM"),
     ("initial", "m = 0\n    while (m < 1) { m = m + 1 }", 9, "WHILE"),
-    ("initial", "FROM i = 0 TO 3 { m = i }", 8, "FROM"),
+    ("initial", "FROM i = 0 TO m { m = i }", 8, "FROM"),
     ("initial", "net_send(3, 1)", 8, "net_send"),
     ("initial", "m = unheard(3)", 8, "unheard"),
     ("initial", "m = q", 8, "q is not declared"),
@@ -222,6 +222,6 @@ REFUSED = [
     ("more", "FUNCTION_TABLE t(x)", 12, "FUNCTION_TABLE"),
     ("more", "BEFORE STEP { m = 1 }", 12, "BEFORE"),
     ("more", "CONSTRUCTOR { m = 1 }", 12, "CONSTRUCTOR"),
-    ("more", "ASSIGNED { x[3] }", 12, "array"),
+    ("more", "PARAMETER { x[3] }", 12, "array"),
     ("more", "UNITS { k = (bananas) (m) }", 12, "bananas"),
 ]

@@ -23,9 +23,14 @@ _FUNCTIONS = {
     "cosh": "cosh_",
     "floor": "floor_",
     "ceil": "ceil_",
+    "asin": "asin_",
+    "acos": "acos_",
+    "atan": "atan_",
+    "atan2": "atan2_",
+    "fmod": "fmod_",
+    "erf": "erf_",
 }
 _LOGIC = {"&&": "&", "||": "|"}
-_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=", "&&", "||")
 _MOST_POWER = 8
 
 
@@ -51,8 +56,6 @@ def expression_cpp(expression: Expression, names: Mapping[str, str]) -> str:
             return names.get(name, f"l_{name}")
         case Unary("-", operand):
             return f"(-{expression_cpp(operand, names)})"
-        case Unary("!", operand):
-            return f"(~{_test(operand, names)})"
         case Binary("-", Number(1.0), Call("exp", (argument,))):
             # Exact where the argument is small, as dt / tau is: in single precision 1 - exp(x) keeps few digits.
             return f"(-expm1_({expression_cpp(argument, names)}))"
@@ -63,12 +66,12 @@ def expression_cpp(expression: Expression, names: Mapping[str, str]) -> str:
             return f"({' * '.join([factor] * int(power))})"
         case Binary("^", base, power):
             return f"pow_({expression_cpp(base, names)}, {expression_cpp(power, names)})"
-        case Binary(operator, left, right) if operator in _LOGIC:
-            return f"({_test(left, names)} {_LOGIC[operator]} {_test(right, names)})"
-        case Binary(operator, left, right):
-            return f"({expression_cpp(left, names)} {operator} {expression_cpp(right, names)})"
         case Call(function, (argument,)) if function in names:  # a TABLE
             return f"{names[function]}({expression_cpp(argument, names)})"
+        case Unary("!") | Binary(operator=("<" | "<=" | ">" | ">=" | "==" | "!=" | "&&" | "||")):
+            return f"choose({mask_cpp(expression, names)}, c(1), c(0))"  # C's truth is a number, too
+        case Binary(operator, left, right):
+            return f"({expression_cpp(left, names)} {operator} {expression_cpp(right, names)})"
         case Call(function, arguments) if function in _FUNCTIONS:
             return f"{_FUNCTIONS[function]}({', '.join(expression_cpp(argument, names) for argument in arguments)})"
     raise AssertionError(f"no C++ for {expression}")
@@ -91,24 +94,28 @@ def _branch(statement: If, names: Mapping[str, str], known: set[str]) -> Iterato
             yield f"V l_{target} = c(0);"
     outer = {target: names.get(target, f"l_{target}") for target in targets}
     yield "{"
-    yield f"const M test = {_test(statement.test, names)};"
+    yield f"const M test = {mask_cpp(statement.test, names)};"
     for side, body in (("yes", statement.then), ("no", statement.otherwise)):
-        # Named after what they copy: a branch inside a branch must not shadow the copies of the outer one.
+        # Named after the outer variable, so that those of a branch within a branch differ from it.
         inner = {**names, **{target: f"{side}_{outer[target]}" for target in targets}}
-        yield from (f"V {side}_{name} = {name};" for name in outer.values())
+        yield from (f"V {side}_{outer[target]} = {outer[target]};" for target in targets)
         yield "{"
         yield from statements_cpp(body, inner, set(known))
         yield "}"
-    yield from (f"{name} = choose(test, yes_{name}, no_{name});" for name in outer.values())
+    yield from (f"{outer[target]} = choose(test, yes_{outer[target]}, no_{outer[target]});" for target in targets)
     yield "}"
 
 
-def _test(expression: Expression, names: Mapping[str, str]) -> str:
-    text = expression_cpp(expression, names)
-    is_mask = (isinstance(expression, Binary) and expression.operator in _COMPARISONS) or (
-        isinstance(expression, Unary) and expression.operator == "!"
-    )
-    return text if is_mask else f"({text} != 0)"
+def mask_cpp(expression: Expression, names: Mapping[str, str]) -> str:
+    """In which lanes is the expression true, that is not 0?"""
+    match expression:
+        case Unary("!", operand):
+            return f"(~{mask_cpp(operand, names)})"
+        case Binary(("&&" | "||") as operator, left, right):
+            return f"({mask_cpp(left, names)} {_LOGIC[operator]} {mask_cpp(right, names)})"
+        case Binary(("<" | "<=" | ">" | ">=" | "==" | "!=") as operator, left, right):
+            return f"({expression_cpp(left, names)} {operator} {expression_cpp(right, names)})"
+    return f"({expression_cpp(expression, names)} != 0)"
 
 
 def _targets(statements: Sequence[Statement]) -> Iterator[str]:

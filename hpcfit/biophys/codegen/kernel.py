@@ -175,9 +175,10 @@ def _names(plan: Plan, group: NodeClass, mechanism: Mechanism) -> dict[str, str]
         if slot.owner in (mechanism.name, "node") and not slot.start:
             names[slot.variable] = _variable(slot)
     for ion in mechanism.ions:
-        for name in (f"e{ion.name}", f"{ion.name}i", f"{ion.name}o"):
+        for name in {f"e{ion.name}", f"{ion.name}i", f"{ion.name}o"} & {*ion.reads, *ion.writes}:
             names[name] = f"x_ion_{name}"
-        names[f"i{ion.name}"] = f"own_i{ion.name}"
+        if f"i{ion.name}" in ion.writes and f"i{ion.name}" not in kept(mechanism):
+            names[f"i{ion.name}"] = f"own_i{ion.name}"
         if f"i{ion.name}" in ion.reads:
             names[f"i{ion.name}"] = f"x_ion_i{ion.name}"
     return names
@@ -196,7 +197,9 @@ def _reversals(plan: Plan, group: NodeClass) -> Iterator[str]:
 def _with_reversals(plan: Plan, group: NodeClass, names: dict[str, str]) -> dict[str, str]:
     lines = list(_reversals(plan, group))
     computed = {line.split()[2].removeprefix("now_") for line in lines}
-    return {**names, **{name: f"now_{name}" for name in computed}}
+    # A mechanism may have a variable of its own by that name, if it does not READ the ion's.
+    ours = {name for name in computed if names.get(name) == f"x_ion_{name}"}
+    return {**names, **{name: f"now_{name}" for name in ours}}
 
 
 def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
@@ -307,7 +310,7 @@ def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Seque
         yield "{"
         yield f"const V v_up = v + R({_QUOTIENT_MV!r});"
         raised = {**names, "v": "v_up", **{key: f"up_{name}" for key, name in locals_.items()}}
-        for state in (*mechanism.states, *kept(mechanism)):
+        for state in (name for name in (*mechanism.states, *kept(mechanism)) if name not in locals_):
             yield f"V trial_{state} = {names[state]}; (void)trial_{state};"
             raised[state] = f"trial_{state}"
         yield from statements_cpp(mechanism.current, raised, set())
@@ -316,6 +319,8 @@ def _currents(plan: Plan, group: NodeClass, mechanism: Mechanism, reading: Seque
     for current in mechanism.currents:
         point = mechanism.kind == "point_process"  # nA over um2 is 100 mA/cm2
         yield from _total(current, names, locals_[current.variable], reading, "c(100) / x_node_area" if point else "")
+        if current.variable in kept(mechanism):  # a current that the states' equations read
+            yield f"{_variable(Slot(mechanism.name, current.variable))} = {locals_[current.variable]};"
     yield "}"
 
 

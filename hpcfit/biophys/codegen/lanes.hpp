@@ -163,3 +163,14 @@ INLINE V looked_up(const R* table, int count, R low, R per_unit, V x) {
     }
     return result;
 }
+HPCFIT_BY_LANE(asin)
+HPCFIT_BY_LANE(acos)
+HPCFIT_BY_LANE(atan)
+HPCFIT_BY_LANE(erf)
+#define HPCFIT_BY_LANE2(name)                                 \
+    INLINE V name##_(V x, V y) {                              \
+        for (int i = 0; i < W; ++i) x[i] = std::name(x[i], y[i]); \
+        return x;                                             \
+    }
+HPCFIT_BY_LANE2(atan2)
+HPCFIT_BY_LANE2(fmod)

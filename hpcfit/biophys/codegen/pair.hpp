@@ -35,6 +35,8 @@ struct V2 {
 
 INLINE V2 choose(M2 test, V2 yes, V2 no) { return {choose(test.a, yes.a, no.a), choose(test.b, yes.b, no.b)}; }
 INLINE V2 pow_(V2 x, V2 y) { return {pow_(x.a, y.a), pow_(x.b, y.b)}; }
+INLINE V2 atan2_(V2 x, V2 y) { return {atan2_(x.a, y.a), atan2_(x.b, y.b)}; }
+INLINE V2 fmod_(V2 x, V2 y) { return {fmod_(x.a, y.a), fmod_(x.b, y.b)}; }
 INLINE bool any(M2 test) { return any(test.a | test.b); }
 #define HPCFIT_PAIRED(name) \
     INLINE V2 name(V2 x) { return {name(x.a), name(x.b)}; }
@@ -52,6 +54,10 @@ HPCFIT_PAIRED(sinh_)
 HPCFIT_PAIRED(cosh_)
 HPCFIT_PAIRED(floor_)
 HPCFIT_PAIRED(ceil_)
+HPCFIT_PAIRED(asin_)
+HPCFIT_PAIRED(acos_)
+HPCFIT_PAIRED(atan_)
+HPCFIT_PAIRED(erf_)
 #undef HPCFIT_PAIRED
 
 INLINE V2 looked_up(const R* table, int count, R low, R per_unit, V2 x) {

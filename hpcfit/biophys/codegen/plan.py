@@ -145,10 +145,9 @@ def writes_concentration(mechanism: Mechanism) -> bool:
 
 def kept(mechanism: Mechanism) -> list[str]:
     """Assigned variables that carry a value from one block, or one step, to the next."""
-    carried = read_before_set(mechanism.current) | read_before_set(mechanism.advance)
-    carried |= read_before_set(mechanism.receive)
     blocks = (mechanism.initial, mechanism.current, mechanism.advance, mechanism.receive, mechanism.receive_initial)
-    # A parameter that the mechanism itself changes keeps its new value.
+    carried = set().union(*(read_before_set(block) for block in blocks[:4]))
+    # What a connection brings with it keeps what NET_RECEIVE makes of it.
     carried |= set().union(*(assigned_in(block) for block in blocks)) & set(mechanism.parameters)
     return [name for name in mechanism.assigned if name in carried]
 

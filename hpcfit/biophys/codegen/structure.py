@@ -106,6 +106,6 @@ class Structure:
     celsius: float
     v_init_mV: float
     diam_um: np.ndarray
-    """(nodes,); nodes without membrane: 0."""
+    """(nodes,); 0 where there is no membrane."""
     instances: tuple[Instance, ...] = ()
     """Point processes; `mechanisms` holds their parameters, by owner."""

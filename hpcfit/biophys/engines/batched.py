@@ -30,10 +30,12 @@ from hpcfit.errors import MechanismError
 BUILT_IN = HERE / "builtin"
 
 
-def read_mechanisms(folder: Path | None, names: Iterable[str], tables: bool = False) -> dict[str, Mechanism]:
+def read_mechanisms(
+    folder: Path | None, names: Iterable[str], order: int = 1, tables: bool = False
+) -> dict[str, Mechanism]:
     """The mechanisms of these names: from the folder's .mod files, else from those that stand for NEURON's own.
 
-    tables: honour their TABLE statements.
+    order: of the step in time; tables: honour their TABLE statements.
 
     Raises
     ------
@@ -48,12 +50,13 @@ def read_mechanisms(folder: Path | None, names: Iterable[str], tables: bool = Fa
             f"{missing[0]}: the batched engine has no source of this mechanism of NEURON's own; "
             "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
         )
-    return {name: read_mechanism(known[name], tables) for name in names}
+    return {name: read_mechanism(known[name], order, tables) for name in names}
 
 
 def mechanism_name(path: Path) -> str:
     """What a .mod file's SUFFIX or POINT_PROCESS line names, else the file's own name."""
-    found = re.search(r"^\s*(?:SUFFIX|POINT_PROCESS)\s+(\w+)", path.read_text(errors="replace"), flags=re.MULTILINE)
+    text = re.sub(r"\bCOMMENT\b.*?\bENDCOMMENT\b", "", path.read_text(errors="replace"), flags=re.DOTALL)
+    found = re.search(r"^[^:?\n]*\b(?:SUFFIX|POINT_PROCESS)\s+(\w+)", text, flags=re.MULTILINE)
     return found.group(1) if found else path.stem
 
 
@@ -105,7 +108,8 @@ class BatchedEngine:
         structure = neuron.structure()
         owners = {instance.owner: instance.mechanism for instance in structure.instances}
         names = dict.fromkeys(owners.get(name, name) for name in structure.mechanisms)
-        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, neuron.settings.tables_honoured)
+        settings = neuron.settings
+        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, settings.order, settings.tables_honoured)
         return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:

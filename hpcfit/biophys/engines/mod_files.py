@@ -96,9 +96,11 @@ def _compile(files: list[Path], place: Path) -> None:
 def _explained(output: str, files: list[Path]) -> MechanismError | EngineError:
     """What nrnivmodl's output means, in one line."""
     folder = files[0].parent
-    syntax = re.search(r"at line (\d+) in file (\S+\.mod)\s*\n(.*)", output)
+    syntax = re.search(r"(?:Error: (.*)\s+)?at line (\d+) in file (\S+\.mod)\s*\n(.*)", output)
     if syntax:
-        line, name, text = syntax.groups()
+        said, line, name, text = syntax.groups()
+        if said and said != "syntax error" and text.strip() == "^":  # nocmodl points into a line that is not there
+            return MechanismError(f"{folder / name}, line {line}: {said}; mend it")
         return MechanismError(f"{folder / name}, line {line}: syntax error at {text.strip()!r}; mend it")
     undefined = re.search(r"(\S+)\.cpp:\d+:\d+: error: (.*)", output)
     if undefined:

@@ -24,10 +24,10 @@ def read_structure(cell: NeuronCell, values: np.ndarray) -> Structure:
     nodes = _Nodes(sections)
     order = nodes.order
     place = {node: index for index, node in enumerate(order)}
-    area, cm, ra = (np.zeros(len(order)) for _ in range(3))
+    area, cm, ra, diam = (np.zeros(len(order)) for _ in range(4))
     area[:] = _MEMBRANELESS_AREA_UM2
     for node, segment in segments.items():
-        area[place[node]], cm[place[node]] = segment.area(), segment.cm
+        area[place[node]], cm[place[node]], diam[place[node]] = segment.area(), segment.cm, segment.diam
     for node, section in nodes.section.items():
         ra[place[node]] = section.Ra
     return Structure(
@@ -44,7 +44,7 @@ def read_structure(cell: NeuronCell, values: np.ndarray) -> Structure:
         globals_=_globals(cell.h, segments),
         celsius=float(cell.h.celsius),
         v_init_mV=float(cell.v_init_mV),
-        diam_um=np.array([segments[node].diam if node in segments else 0.0 for node in order]),
+        diam_um=diam,
     )
 
 
@@ -100,7 +100,8 @@ def variables_of(h: Any, mechanism: str, kind: int) -> list[str]:
     standard, reference = h.MechanismStandard(mechanism, kind), h.ref("")
     names = []
     for index in range(int(standard.count())):
-        standard.name(reference, index)
+        if standard.name(reference, index) > 1:
+            continue  # an array: nothing in the kernel takes its values from NEURON
         names.append(reference[0].removesuffix(f"_{mechanism}"))
     return names
 

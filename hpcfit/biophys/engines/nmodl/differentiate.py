@@ -3,7 +3,7 @@
 Forward mode: each assignment is preceded by those of its tangents, so that branches and reassignment need no thought.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from hpcfit.biophys.codegen.algebra import ONE, ZERO, add, divide, multiply, names_in, negate, subtract
 from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement, Unary
@@ -18,11 +18,11 @@ Tangents = dict[str, dict[str, Expression]]
 
 
 def differentiate(
-    statements: Iterable[Statement], inputs: Iterable[str], fresh: Callable[[str], str]
+    statements: Iterable[Statement], inputs: Iterable[str], fresh: Callable[[str], str], held: Set[str] = frozenset()
 ) -> tuple[tuple[Statement, ...], Tangents]:
     """The statements with those of their tangents among them, and the tangents at the end.
 
-    fresh: gives a new name like the one it is given.
+    fresh: gives a new name like the one it is given; held: variables that count as constants.
     """
     names: dict[tuple[str, str], str] = {}
 
@@ -32,15 +32,17 @@ def differentiate(
         return names[variable, by]
 
     tangents: Tangents = {name: {name: ONE} for name in inputs}
-    done = _block(tuple(statements), tangents, named)
+    done = _block(tuple(statements), tangents, named, held)
     return tuple(done), tangents
 
 
-def _block(statements: tuple[Statement, ...], tangents: Tangents, named: Callable[[str, str], str]) -> list[Statement]:
+def _block(
+    statements: tuple[Statement, ...], tangents: Tangents, named: Callable[[str, str], str], held: Set[str]
+) -> list[Statement]:
     done: list[Statement] = []
     for statement in statements:
         if isinstance(statement, If):
-            done.append(_branch(statement, tangents, named))
+            done.append(_branch(statement, tangents, named, held))
             continue
         slopes = {by: slope(statement.value, tangents, by) for by in _inputs(statement.value, tangents)}
         slopes = {by: value for by, value in slopes.items() if value != ZERO}
@@ -49,15 +51,15 @@ def _block(statements: tuple[Statement, ...], tangents: Tangents, named: Callabl
                 done.append(Assign(named(statement.target, by), value))
                 slopes[by] = Name(named(statement.target, by))
         done.append(statement)
-        tangents[statement.target] = slopes
+        tangents[statement.target] = {} if statement.target in held else slopes
     return done
 
 
-def _branch(statement: If, tangents: Tangents, named: Callable[[str, str], str]) -> If:
+def _branch(statement: If, tangents: Tangents, named: Callable[[str, str], str], held: Set[str]) -> If:
     """Both branches; tangents in which they differ end in one name."""
     one, other = dict(tangents), dict(tangents)
-    then = _block(statement.then, one, named)
-    otherwise = _block(statement.otherwise, other, named)
+    then = _block(statement.then, one, named, held)
+    otherwise = _block(statement.otherwise, other, named, held)
     for variable in {*one, *other}:
         a, b = one.get(variable, {}), other.get(variable, {})
         joined: dict[str, Expression] = {}

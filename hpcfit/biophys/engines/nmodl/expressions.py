@@ -14,6 +14,8 @@ class Words:
 
     def __init__(self, words: list[Token], text: str, path: Path) -> None:
         self.words, self.text, self.path, self.place = words, text, path, 0
+        self.defines: dict[str, float] = {}
+        """What DEFINE has named so far: a number may be given by such a name."""
 
     @property
     def now(self) -> Token:
@@ -63,9 +65,20 @@ class Words:
         sign = -1.0 if self.take("-") else 1.0
         self.take("+")
         word = self.next()
+        if word.text in self.defines:
+            return sign * self.defines[word.text]
         if word.kind != "number":
             refuse(self.path, word.line, f"syntax error at {word.text!r}, where a number is due; mend it")
         return sign * float(word.text)
+
+    def size(self) -> int:
+        """The [number] of an array."""
+        self.expect("[")
+        line, size = self.now.line, self.signed()
+        if not (size >= 1 and size == int(size)):
+            refuse(self.path, line, f"an array of {size:g} elements; give a whole number above 0")
+        self.expect("]")
+        return int(size)
 
     def unit(self) -> str:
         """The text between the parentheses that come next."""
@@ -114,10 +127,10 @@ class Words:
             refuse(self.path, word.line, f"syntax error at {word.text!r} in an expression; mend it")
         if self.take("("):
             return Call(word.text, self.many(self.expression))
-        if self.take("'"):
-            return Name(word.text + "'")
+        name = word.text + ("'" if self.take("'") else "")
         if self.take("["):
             index = self.expression()
             self.expect("]")
-            return Call("[]", (Name(word.text), index))
-        return Name(word.text)
+            name += "'" if self.take("'") else ""
+            return Call("[]", (Name(name), index))
+        return Name(name)

@@ -14,7 +14,7 @@ from hpcfit.biophys.engines.nmodl.conductance import conductances
 from hpcfit.biophys.engines.nmodl.parser import parse
 from hpcfit.biophys.engines.nmodl.receive import received
 from hpcfit.biophys.engines.nmodl.solve import solved
-from hpcfit.biophys.engines.nmodl.syntax import File, Solve
+from hpcfit.biophys.engines.nmodl.syntax import File, Solve, array_of
 from hpcfit.biophys.engines.nmodl.tables import needed_tables
 from hpcfit.biophys.engines.nmodl.tokens import refuse
 from hpcfit.biophys.engines.nmodl.translate import SPECIAL, Translator
@@ -36,9 +36,10 @@ class Entries:
         return self.initial, self.current, self.advance, self.receive_initial, self.receive
 
 
-def read_mechanism(path: Path, tables: bool = False) -> Mechanism:
+def read_mechanism(path: Path, order: int = 1, tables: bool = False) -> Mechanism:
     """The mechanism that a .mod file describes, its calls inlined and its equations solved.
 
+    order: of the step in time, 1 or 2, that `advance` is meant for; what cnexp solves is the same in both.
     tables: honour TABLE, as NEURON does; else what it tabulates is computed exactly.
 
     Raises
@@ -50,13 +51,14 @@ def read_mechanism(path: Path, tables: bool = False) -> Mechanism:
     """
     path = Path(path)
     file = parse(path)
-    to = Translator(file, path, tables)
+    to = Translator(file, path, order, tables)
     names = _ion_names(file, path)
     current_names = _current_names(file)
-    entries = _entries(file, to, bool(current_names))
+    entries, net = _entries(file, to, bool(current_names)), received(file, to)
+    entries = replace(entries, receive_initial=net.initial, receive=net.statements)
+    entries = _with_own_copies(entries, file, names, to)
     current, slopes = conductances(entries.current, current_names, to.fresh)
-    net = received(file, to)
-    entries = Entries(entries.initial, current, entries.advance, net.initial, net.statements)
+    entries = replace(entries, current=current)
     entries = _trimmed(
         entries, file, names, slopes, (*net.arguments, *(n for s in net.sends for n in (s.delay, s.flag)))
     )
@@ -120,17 +122,33 @@ def _written(file: File) -> set[str]:
 
 def _start(state: str, file: File) -> Expression:
     """<state>0, which may be a PARAMETER, else START's number."""
-    return Name(f"{state}0") if f"{state}0" in file.parameters else Number(file.states[state])
+    given = f"{array_of(state, file)}0"
+    return Name(given) if given in file.parameters else Number(file.states[state])
 
 
 def _own_names(entry: Statements, to: Translator) -> Statements:
-    """Derivatives get proper names; v, if assigned, becomes a copy: NEURON forgets such a change after the entry."""
+    """Derivatives get proper names; v and an ion's variable that is only READ, if assigned, become copies.
+
+    NEURON forgets such a change after the entry.
+    """
     targets = assigned_in(entry)
     names = {name: to.fresh(f"rate_{name[:-1]}") for name in targets if name.endswith("'")}
-    if "v" in targets:
-        copy = to.fresh("v_copy")
-        return (Assign(copy, Name("v")), *renamed(entry, names | {"v": copy}))
-    return renamed(entry, names)
+    read_only = {"v", *(name for ion in to.file.ions for name in set(ion.reads) - set(ion.writes))}
+    copies = {name: to.fresh(f"{name}_copy") for name in sorted(read_only & targets)}
+    starts = tuple(Assign(copy, Name(name)) for name, copy in copies.items())
+    return (*starts, *renamed(entry, names | copies))
+
+
+def _with_own_copies(entries: Entries, file: File, ion_names: set[str], to: Translator) -> Entries:
+    """Entries in which a PARAMETER that is assigned has a copy, which INITIAL sets: its own value stays as given."""
+    written = set().union(*(assigned_in(entry) for entry in entries.all()))
+    not_ours = ion_names | set(file.states) | set(SPECIAL) | {*file.nonspecific, *file.electrode}
+    changed = sorted((written & set(file.parameters)) - not_ours)
+    copies = {name: to.fresh(f"{name}_now") for name in changed}
+    file.assigned.update({copy: file.parameters[name] for name, copy in copies.items()})
+    initial, *others = (renamed(entry, copies) for entry in entries.all())
+    starts = tuple(Assign(copy, Name(name)) for name, copy in copies.items())
+    return Entries((*starts, *initial), *others)
 
 
 def _trimmed(
@@ -166,6 +184,11 @@ def _mechanism(
     own = {n: v for n, v in file.parameters.items() if n not in foreign and n not in file.states}
     # A variable that nobody assigns is one that a user may set, and zero until then.
     unset = {n: 0.0 for n in file.assigned if n in read - written - foreign}
+    if filled := [n for n in unset if array_of(n, file) != n]:
+        name = array_of(filled[0], file)
+        refuse(
+            path, file.lines[name], f"{name}: an array that only a script fills is not known here; set it in INITIAL"
+        )
     per_instance = {n for n in {**own, **unset} if n in file.ranges or n in written}
     # An ion's variable that is written but not READ is, within the mechanism, its own: it keeps what was written.
     shared = {n for ion in file.ions for n in ion.reads} | set(SPECIAL)
@@ -173,7 +196,7 @@ def _mechanism(
     states = tuple(s for s in file.states if s not in ion_names)
     plain = {n: v for n, v in {**own, **unset}.items() if n not in per_instance}
     settable = [n for n in plain if n in own or n in file.globals_]
-    starts = {s: own.get(f"{s}0", file.states[s]) for s in states}
+    starts = {s: own.get(f"{array_of(s, file)}0", file.states[s]) for s in states}
     ion_of = _current_names(file)
     return Mechanism(
         name=file.name,

@@ -5,11 +5,12 @@ linear, in which case it is NEURON's own step (derivimplicit, sparse; Hines and 
 is written out, without pivoting: the pivots of I - dt J are 1 or more for kinetic schemes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from hpcfit.biophys.codegen.algebra import (
     ONE,
     ZERO,
+    add,
     assigned_in,
     depends_on,
     divide,
@@ -18,11 +19,14 @@ from hpcfit.biophys.codegen.algebra import (
     negate,
     subtract,
 )
-from hpcfit.biophys.codegen.ir import Assign, Binary, Expression, If, Name, Number, Statement
+from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement
 from hpcfit.biophys.engines.nmodl.differentiate import Tangents, differentiate
 
 ITERATIONS = 6
 """Newton iterations where equations are not linear; from a step's start they converge in 3 or 4."""
+
+_SPARSE_CONVERGED = 1e-6
+"""Sum of the states' changes, in their units, at which NEURON's sparse solver stops."""
 
 Conserved = tuple[dict[str, Expression], Expression]
 """Weights of states, and the total that their weighted sum must have."""
@@ -35,25 +39,47 @@ def implicit_step(
     dt: Expression,
     fresh: Callable[[str], str],
     bounded: bool,
+    held: Set[str] = frozenset(),
 ) -> tuple[Statement, ...]:
     """One step of the states whose derivatives the body assigns as `m'`.
 
     conserved: replaces the equation of the last of its states that has still its own, as NEURON does.
+    held: rates that count as constants within an iteration, as in NEURON's kinetic schemes.
     bounded: whether states below zero are set to zero, as NEURON's sparse does where equations are not linear.
     """
     states = sorted(n[:-1] for n in assigned_in(body) if n.endswith("'"))
-    evaluated, tangents = differentiate(body, states, fresh)
-    linear = _is_linear(evaluated, tangents, states)
+    evaluated, tangents = differentiate(body, states, fresh, held)
+    linear = _is_linear(evaluated, tangents, states, held)
     replaced: dict[str, Conserved] = {}
     for weights, total in conserved:
         replaced[next(s for s in reversed(weights) if s not in replaced)] = (weights, total)
     old = {state: fresh(f"{state}_old") for state in states}
     iteration = [*evaluated, *_newton(states, old, tangents, replaced, dt, fresh)]
     if bounded and not linear:
-        iteration += [If(Binary("<", Name(s), ZERO), (Assign(s, ZERO),)) for s in states]
+        iterations = _as_sparse(iteration, states, fresh)
+    else:
+        iterations = iteration * (1 if linear else ITERATIONS)
     start = [Assign(old[state], Name(state)) for state in states]
     # The body runs once more, so that what it computes besides derivatives (fluxes, currents) fits the new states.
-    return (*start, *(iteration * (1 if linear else ITERATIONS)), *body)
+    return (*start, *iterations, *body)
+
+
+def _as_sparse(iteration: list[Statement], states: list[str], fresh: Callable[[str], str]) -> list[Statement]:
+    """Newton iterations as NEURON's sparse does them: no state below zero, and no more once the changes are small.
+
+    Where to stop matters: concentrations may be no larger than the sum of changes that ends the iterations.
+    """
+    changed = Name(fresh("changed"))
+    changes = [
+        s.value.right for s in iteration[-len(states) :] if isinstance(s, Assign) and isinstance(s.value, Binary)
+    ]
+    total: Expression = ZERO
+    for change in changes:
+        total = add(total, Call("fabs", (change,)))
+    bounds = [If(Binary("<", Name(s), ZERO), (Assign(s, ZERO),)) for s in states]
+    done: list[Statement] = [*iteration, *bounds, Assign(changed.name, total)]
+    again = If(Binary(">", changed, Number(_SPARSE_CONVERGED)), tuple(done))
+    return [*done, *[again] * (ITERATIONS - 1)]
 
 
 def linear_solution(
@@ -84,9 +110,20 @@ def linear_solution(
     return (*evaluated, *_eliminate(unknowns, {s: rows[row] for s, row in matched.items()}, sides, fresh))
 
 
-def _is_linear(evaluated: tuple[Statement, ...], tangents: Tangents, states: list[str]) -> bool:
-    touched = depends_on(evaluated, states)
+def _is_linear(evaluated: tuple[Statement, ...], tangents: Tangents, states: list[str], held: Set[str]) -> bool:
+    touched = depends_on(_without_values(evaluated, held), states)
     return not any(names_in(e) & touched for s in states for e in tangents.get(s + "'", {}).values())
+
+
+def _without_values(statements: tuple[Statement, ...], held: Set[str]) -> tuple[Statement, ...]:
+    """The statements with what is assigned to the held names taken for constant."""
+    done: list[Statement] = []
+    for s in statements:
+        if isinstance(s, If):
+            done.append(If(s.test, _without_values(s.then, held), _without_values(s.otherwise, held)))
+        else:
+            done.append(Assign(s.target, ZERO) if s.target in held else s)
+    return tuple(done)
 
 
 def _newton(

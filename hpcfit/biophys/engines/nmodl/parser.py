@@ -4,13 +4,13 @@ from pathlib import Path
 
 from hpcfit.biophys.engines.nmodl import statements
 from hpcfit.biophys.engines.nmodl.expressions import Words
-from hpcfit.biophys.engines.nmodl.syntax import Block, File, Local, UseIon
+from hpcfit.biophys.engines.nmodl.syntax import Block, File, Local, UseIon, element
 from hpcfit.biophys.engines.nmodl.tokens import refuse, tokens_of
 from hpcfit.biophys.engines.nmodl.units import UnknownUnit, factor
 from hpcfit.errors import InputError
 
-_ARRAY = "an array is not translated; write its elements as scalars"
-_REFUSED_BLOCKS = {
+_ARRAY = "a PARAMETER that is an array is not translated; write its elements as scalars"
+REFUSED_BLOCKS = {
     "DISCRETE": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write it as a DERIVATIVE block",
     "NONLINEAR": "only DERIVATIVE, KINETIC and LINEAR blocks are solved; write its solution as assignments",
     "FUNCTION_TABLE": "a table that a script fills is not known here; write the function as a formula",
@@ -21,7 +21,7 @@ _REFUSED_BLOCKS = {
     "PARTIAL": "partial differential equations are not solved; remove it",
     "INCLUDE": "files are read alone; paste what it includes",
 }
-_REFUSED_NEURON = {
+REFUSED_NEURON = {
     "POINTER": "another object's variable cannot be reached; use an ion (USEION) to share it",
     "BBCOREPOINTER": "memory of its own cannot be reached; remove it",
     "RANDOM": "random numbers are not drawn in a mechanism; remove it",
@@ -59,17 +59,19 @@ def _top(words: Words, file: File) -> None:
         # Such code can only matter to other VERBATIM, which is refused where it is reached, or as a macro.
         if "#define" in word.text:
             refuse(words.path, word.line, "VERBATIM with #define may change the code that follows; remove it")
-    elif word.text in _REFUSED_BLOCKS:
-        refuse(words.path, word.line, f"{word.text} is not translated: {_REFUSED_BLOCKS[word.text]}")
+    elif word.text in REFUSED_BLOCKS:
+        refuse(words.path, word.line, f"{word.text} is not translated: {REFUSED_BLOCKS[word.text]}")
     elif word.text in _CODE:
         _code(words, file, word.text, word.line)
     elif word.text == "LOCAL":
         for node in statements.KEYWORDS["LOCAL"](words, word.line):
-            names = node.names if isinstance(node, Local) else refuse(words.path, node.line, _ARRAY)
-            file.assigned.update(dict.fromkeys(names, 0.0))
+            assert isinstance(node, Local)
+            file.assigned.update(dict.fromkeys(node.names, 0.0))
+            for array, size in node.sizes:
+                _array(file, file.assigned, array, size, 0.0)
     elif word.text == "DEFINE":
         name = words.name()
-        file.defines[name] = words.signed()
+        file.defines[name] = words.defines[name] = words.signed()
     elif reader := _DECLARATIONS.get(word.text):
         reader(words, file)
     elif word.text not in ("UNITSON", "UNITSOFF"):
@@ -99,8 +101,8 @@ def _neuron(words: Words, file: File) -> None:
     words.expect("{")
     while not words.take("}"):
         word = words.next()
-        if word.text in _REFUSED_NEURON:
-            refuse(words.path, word.line, f"{word.text} is not translated: {_REFUSED_NEURON[word.text]}")
+        if word.text in REFUSED_NEURON:
+            refuse(words.path, word.line, f"{word.text} is not translated: {REFUSED_NEURON[word.text]}")
         if word.text in ("SUFFIX", "POINT_PROCESS"):
             file.kind = "density" if word.text == "SUFFIX" else "point_process"
             file.name = words.name()
@@ -179,10 +181,7 @@ def _values(words: Words, into: dict[str, float], file: File) -> None:
         if words.now.text == "[":
             refuse(words.path, line, f"{name}: {_ARRAY}")
         if words.take("="):
-            if words.now.kind == "name" and words.now.text in file.defines:
-                into[name] = file.defines[words.next().text]
-            else:
-                into[name] = words.signed()
+            into[name] = words.signed()
         words.units()
         if words.take("<"):
             words.signed()
@@ -200,17 +199,25 @@ def _variables(words: Words, into: dict[str, float], file: File) -> None:
             continue
         line, name = words.now.line, words.name()
         file.lines[name] = line
-        into[name] = 0.0
-        if words.now.text == "[":
-            refuse(words.path, line, f"{name}: {_ARRAY}")
+        size, number = words.size() if words.now.text == "[" else 0, 0.0
         while words.now.text in ("FROM", "TO", "START"):
             start = words.next().text == "START"
             value = words.signed()
-            into[name] = value if start else into[name]
+            number = value if start else number
+        if size:
+            _array(file, into, name, size, number)
+        else:
+            into[name] = number
         words.units()
         if words.take("<"):
             words.signed()
             words.expect(">")
+
+
+def _array(file: File, into: dict[str, float], name: str, size: int, start: float) -> None:
+    """Declare an array: each element is a variable of its own from here on."""
+    file.arrays[name] = size
+    into.update({element(name, index): start for index in range(size)})
 
 
 def _independent(words: Words, file: File) -> None:

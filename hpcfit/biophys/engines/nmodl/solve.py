@@ -14,6 +14,7 @@ from hpcfit.biophys.codegen.algebra import (
     multiply,
     names_in,
     negate,
+    renamed,
     subtract,
 )
 from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Statement, Unary
@@ -23,6 +24,8 @@ from hpcfit.biophys.engines.nmodl.translate import Translator
 
 _STEADY_DT = Number(1e9)
 """ms: the step by which NEURON finds a steady state."""
+_MOST_COUPLED = 32
+"""States that are eliminated together: the code of an elimination grows as their cube."""
 Linear = tuple[Expression, Expression]
 
 
@@ -48,9 +51,28 @@ def solved(node: Solve, block: Block, to: Translator) -> tuple[Statement, ...]:
     if method in ("derivimplicit", "sparse"):
         if _in_branch(body):
             to.refuse(f"{method} with an equation inside a branch is not translated; put the branch into its rates")
-        return implicit_step(body, _conserved(to), dt, to.fresh, bounded=method == "sparse")
+        if (count := sum(name.endswith("'") for name in assigned_in(body))) > _MOST_COUPLED:
+            to.refuse(f"{block.name} couples {count} states, at most {_MOST_COUPLED} are solved; use fewer shells")
+        bounded = method == "sparse"
+        if to.order == 1 or node.steady:
+            return implicit_step(body, _conserved(to), dt, to.fresh, bounded, to.kinetics.rates)
+        return _second_order(body, to, bounded)
     to.refuse(f"METHOD {method} is not translated; use cnexp, derivimplicit, sparse or euler")
     raise AssertionError
+
+
+def _second_order(body: tuple[Statement, ...], to: Translator, bounded: bool) -> tuple[Statement, ...]:
+    """As NEURON with secondorder: half a step, then as far again (Crank and Nicolson)."""
+    states = sorted(name[:-1] for name in assigned_in(body) if name.endswith("'"))
+    before = {state: to.fresh(f"{state}_before") for state in states}
+    half = to.fresh("half_dt")
+    step = implicit_step(renamed(body, {"dt": half}), _conserved(to), Name(half), to.fresh, bounded, to.kinetics.rates)
+    return (
+        Assign(half, multiply(Number(0.5), Name("dt"))),
+        *(Assign(before[state], Name(state)) for state in states),
+        *step,
+        *(Assign(s, Binary("+", Name(s), Binary("-", Name(s), Name(before[s])))) for s in states),
+    )
 
 
 def _in_branch(body: tuple[Statement, ...]) -> bool:

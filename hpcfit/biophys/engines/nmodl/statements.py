@@ -2,7 +2,7 @@
 
 import re
 
-from hpcfit.biophys.codegen.ir import Call, Expression, Name
+from hpcfit.biophys.codegen.ir import Call, Expression, Name, Number
 from hpcfit.biophys.engines.nmodl.expressions import Words
 from hpcfit.biophys.engines.nmodl.syntax import (
     Branch,
@@ -11,6 +11,7 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Equation,
     Invoke,
     Local,
+    Loop,
     Node,
     Reaction,
     Refused,
@@ -27,7 +28,6 @@ _LINEWISE = {"UNITSON", "UNITSOFF", "THREADSAFE", "MUTEXLOCK", "MUTEXUNLOCK", "R
 _EMPTY_C = re.compile(r"VERBATIM\s*(return\s*\(?\s*0\s*\)?\s*;)?\s*ENDVERBATIM")
 _CURES = {
     "WHILE": "write a WHILE loop as a closed formula",
-    "FROM": "write the FROM loop out, one statement for each turn",
     "LONGITUDINAL_DIFFUSION": "remove LONGITUDINAL_DIFFUSION: segments exchange no substance here",
     "WATCH": "a condition that is watched sends events of its own; test it in BREAKPOINT",
     "FOR_NETCONS": "a point process has one connection here; write what it does without the loop",
@@ -76,7 +76,9 @@ def _plain(words: Words, line: int) -> Node:
     value = words.expression()
     if isinstance(target, Name):
         return Set(line, target.name, value)
-    return Refused(line, "an array is not translated; write its elements as scalars")
+    assert isinstance(target, Call)
+    array, index = target.arguments
+    return Set(line, array.name, value, index)  # type: ignore[union-attr]
 
 
 def _refused(words: Words, line: int) -> Node:
@@ -94,21 +96,26 @@ def _refused(words: Words, line: int) -> Node:
 
 
 def _local(words: Words, line: int) -> tuple[Node, ...]:
-    names = []
+    names, sizes = [], []
     while True:
-        names.append(words.name())
-        if words.take("["):
-            return (Refused(line, "an array is not translated; write its elements as scalars"), *_rest(words))
+        name = words.name()
+        if words.now.text == "[":
+            sizes.append((name, words.size()))
+        else:
+            names.append(name)
         if not words.take(","):
-            return (Local(line, tuple(names)),)
+            return (Local(line, tuple(names), tuple(sizes)),)
 
 
-def _rest(words: Words) -> tuple[Node, ...]:
-    words.next()
-    words.expect("]")
-    if words.take(","):
-        words.names()
-    return ()
+def _loop(words: Words, line: int) -> tuple[Node, ...]:
+    counter = words.name()
+    words.expect("=")
+    first = words.expression()
+    words.expect("TO")
+    last, step = words.expression(), Number(1.0)
+    if words.take("BY"):
+        step = words.expression()
+    return (Loop(line, counter, first, last, step, body(words)),)
 
 
 def _branch(words: Words, line: int) -> tuple[Node, ...]:
@@ -143,9 +150,11 @@ def _terms(words: Words) -> Terms:
     found = []
     while True:
         count = int(words.next().text) if words.now.kind == "number" else 1
-        found.append((count, words.name()))
-        if words.now.text == "[":
-            refuse(words.path, words.now.line, "an array is not translated; write its elements as scalars")
+        species: Expression = Name(words.name())
+        if words.take("["):
+            species = Call("[]", (species, words.expression()))
+            words.expect("]")
+        found.append((count, species))
         if not words.take("+"):
             return tuple(found)
 
@@ -162,8 +171,23 @@ def _tilde(words: Words) -> Node:
     arrow = words.next().text
     right = _terms(words) if arrow == "<->" else ()
     words.expect("(")
+    start = words.place
     rates: tuple[Expression, ...] = words.many(words.expression)
+    if arrow != "<<" and _bare_sum(words, start):
+        what = "a rate is a sum, of which NEURON multiplies only the last term by the concentrations"
+        return Refused(line, f"{what}; put the rate into parentheses")
     return Reaction(line, arrow, left, right, rates)
+
+
+def _bare_sum(words: Words, start: int) -> bool:
+    """Is there a + or - between two terms outside all parentheses, in the rates that were read from `start` on?"""
+    depth, before = 0, "("
+    for word in words.words[start : words.place - 1]:
+        if word.text in "+-" and depth == 0 and before not in "(,*/^":
+            return True
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(word.text, 0)
+        before = word.text
+    return False
 
 
 def _conserve(words: Words, line: int) -> tuple[Node, ...]:
@@ -173,15 +197,17 @@ def _conserve(words: Words, line: int) -> tuple[Node, ...]:
 
 
 def _compartment(words: Words, line: int) -> tuple[Node, ...]:
+    counter = ""
     if words.now.kind == "name" and words.ahead().text == ",":
-        refuse(words.path, line, "an array is not translated; write its elements as scalars")
+        counter = words.name()
+        words.next()
     volume = words.expression()
     words.expect("{")
     species = []
     while not words.take("}"):
         species.append(words.name())
         words.take(",")
-    return (Compartment(line, volume, tuple(species)),)
+    return (Compartment(line, volume, tuple(species), counter),)
 
 
 def _table(words: Words, line: int) -> tuple[Node, ...]:
@@ -210,6 +236,7 @@ def _conductance(words: Words, line: int) -> tuple[Node, ...]:
 KEYWORDS = {
     "INITIAL": lambda words, line: (Start(line, body(words)),),
     "LOCAL": _local,
+    "FROM": _loop,
     "if": _branch,
     "IF": _branch,
     "SOLVE": _solve,

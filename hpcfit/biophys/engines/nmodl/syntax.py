@@ -10,19 +10,21 @@ from hpcfit.biophys.codegen.ir import Call, Expression
 
 @dataclass(frozen=True)
 class Set:
-    """target = value; the target of an equation for a derivative is `m'`."""
+    """target = value; the target of an equation for a derivative is `m'`.  index: which element, of an array."""
 
     line: int
     target: str
     value: Expression
+    index: Expression | None = None
 
 
 @dataclass(frozen=True)
 class Local:
-    """LOCAL names."""
+    """LOCAL names; sizes: of those that are arrays."""
 
     line: int
     names: tuple[str, ...]
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,18 @@ class Branch:
     test: Expression
     then: tuple["Node", ...]
     otherwise: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """FROM counter = first TO last BY step."""
+
+    line: int
+    counter: str
+    first: Expression
+    last: Expression
+    step: Expression
+    body: tuple["Node", ...]
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,8 @@ class Solve:
     steady: bool
 
 
-Terms = tuple[tuple[int, str], ...]
-"""Species and how many of each: one side of a reaction."""
+Terms = tuple[tuple[int, Expression], ...]
+"""Species (names or elements of arrays) and how many of each: one side of a reaction."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +102,12 @@ class Conserve:
 
 @dataclass(frozen=True)
 class Compartment:
-    """COMPARTMENT volume {species}."""
+    """COMPARTMENT counter, volume {species}; the counter goes over the elements of species that are arrays."""
 
     line: int
     volume: Expression
     species: tuple[str, ...]
+    counter: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +137,21 @@ class Refused:
     what: str
 
 
-Node = Set | Local | Branch | Invoke | Solve | Reaction | Equation | Conserve | Compartment | Tabled | Start | Refused
+Node = (
+    Set
+    | Local
+    | Branch
+    | Loop
+    | Invoke
+    | Solve
+    | Reaction
+    | Equation
+    | Conserve
+    | Compartment
+    | Tabled
+    | Start
+    | Refused
+)
 
 
 @dataclass(frozen=True)
@@ -145,6 +174,20 @@ class UseIon:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     valence: float | None
+
+
+def element(array: str, index: int) -> str:
+    """The variable that an element of an array becomes; of a derivative, `m'`, that of the element."""
+    return f"{array.rstrip(PRIME)}_at_{index}{PRIME * array.endswith(PRIME)}"
+
+
+def array_of(variable: str, file: "File") -> str:
+    """The array whose element a variable is, else the variable itself."""
+    array, _, index = variable.rpartition("_at_")
+    return array if array in file.arrays and index.isdigit() else variable
+
+
+PRIME = "'"
 
 
 @dataclass

@@ -5,10 +5,12 @@ PROCEDUREs and FUNCTIONs are inlined wherever they are called, and each LOCAL ge
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hpcfit.biophys.codegen.algebra import ZERO, assigned_in, depends_on, names_in
 from hpcfit.biophys.codegen.ir import Assign, Binary, Call, Expression, If, Name, Number, Send, Statement, Table, Unary
+from hpcfit.biophys.codegen.optimise import folded
 from hpcfit.biophys.engines.nmodl.syntax import (
     Block,
     Branch,
@@ -18,6 +20,7 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     File,
     Invoke,
     Local,
+    Loop,
     Node,
     Reaction,
     Refused,
@@ -25,6 +28,7 @@ from hpcfit.biophys.engines.nmodl.syntax import (
     Solve,
     Start,
     Tabled,
+    element,
 )
 from hpcfit.biophys.engines.nmodl.tables import tabled
 from hpcfit.biophys.engines.nmodl.tokens import refuse
@@ -36,6 +40,7 @@ _LIBRARY = {**{name: name for name in _PLAIN}, "abs": "fabs"}
 _SILENT = {"printf", "fprintf", "at_time", "prterr"}
 """Calls without effect on a simulation with a fixed step."""
 SPECIAL = ("v", "dt", "t", "celsius", "area", "diam")
+_MOST_TURNS = 200
 Scope = dict[str, str]
 _NO_SCOPE: Scope = {}
 
@@ -56,6 +61,8 @@ class Kinetics:
 
     volumes: dict[str, Expression] = field(default_factory=dict)
     conserved: list[tuple[tuple[tuple[int, str], ...], Expression]] = field(default_factory=list)
+    rates: set[str] = field(default_factory=set)
+    """What the rates of reactions are called: NEURON's Jacobian takes them for constants, also if they are not."""
     residuals: list[str] = field(default_factory=list)
     """Of each equation of a LINEAR block, its left side less its right one."""
 
@@ -63,9 +70,9 @@ class Kinetics:
 class Translator:
     """Translates entries of one file; remembers the names it has given, so that none is given twice."""
 
-    def __init__(self, file: File, path: Path, tables: bool = False) -> None:
+    def __init__(self, file: File, path: Path, order: int, tables: bool = False) -> None:
         """tables: are TABLE statements honoured?  If not, functions are evaluated exactly (NEURON's usetable = 0)."""
-        self.file, self.path = file, path
+        self.file, self.path, self.order = file, path, order
         self.tables: dict[str, Table] | None = {} if tables else None
         self.known = {*file.parameters, *file.constants, *file.states, *file.assigned, *SPECIAL}
         self.known |= {n for ion in file.ions for n in (*ion.reads, *ion.writes)}
@@ -73,6 +80,8 @@ class Translator:
         self.taken = {*self.known, *(ion.name for ion in file.ions), *_LIBRARY}
         self.calls: list[str] = []
         self.line = 1
+        self.counters: dict[str, float] = {}
+        """What the counters of the loops that are being unrolled stand for."""
         self.nonlinear: set[str] = set()
         """States in whose equations a function of the state is called."""
         self.kinetics = Kinetics()
@@ -105,10 +114,15 @@ class Translator:
 
     def _statement(self, node: Node, scope: Scope, out: list[Statement]) -> None:
         match node:
-            case Set(_, target, value):
-                self._set(target, value, scope, out)
-            case Local(_, names):
+            case Set(_, target, value, index):
+                self._set(target if index is None else self._element(target, index, scope), value, scope, out)
+            case Local(_, names, sizes):
                 scope.update({name: self.fresh(name) for name in names})
+                scope.update(
+                    {n: self.fresh(n) for array, size in sizes for n in map(partial(element, array), range(size))}
+                )
+            case Loop():
+                self._loop(node, scope, out)
             case Branch(_, Call("always"), then):
                 out.extend(self.body(then, scope))
             case Branch(_, test, then, otherwise):
@@ -133,11 +147,11 @@ class Translator:
                 self.kinetics.residuals.append(residual)
                 value = Binary("-", self.expression(left, scope, out), self.expression(right, scope, out))
                 out.append(Assign(residual, value))
-            case Compartment(_, volume, species):
-                given = self.expression(volume, scope, out)
-                self.kinetics.volumes.update(dict.fromkeys(species, given))
+            case Compartment():
+                self._compartment(node, scope, out)
             case Conserve(_, terms, total):
-                self.kinetics.conserved.append((terms, self.expression(total, scope, out)))
+                named = tuple((count, self._species(species, scope)) for count, species in terms)
+                self.kinetics.conserved.append((named, self.expression(total, scope, out)))
 
     def _set(self, target: str, value: Expression, scope: Scope, out: list[Statement]) -> None:
         before = len(out)
@@ -157,6 +171,63 @@ class Translator:
         if name in self.file.constants:
             self.refuse(f"{name} is assigned, but it is a constant; make it ASSIGNED")
         out.append(Assign(name, translated))
+
+    # -- arrays and loops ---------------------------------------------------------------------------------------------
+
+    def _loop(self, node: Loop, scope: Scope, out: list[Statement]) -> None:
+        """Its body, once for each turn."""
+        first, last, step = (
+            self._whole(e, scope, "the ends of a FROM loop") for e in (node.first, node.last, node.step)
+        )
+        if step == 0 or (last - first) // step >= _MOST_TURNS:
+            self.refuse(f"a FROM loop of more than {_MOST_TURNS} turns is not unrolled; write it as a formula")
+        counter = self.fresh(node.counter)
+        for turn in range(first, last + (1 if step > 0 else -1), step):
+            self.counters[counter] = float(turn)
+            out.extend(self.body(node.body, {**scope, node.counter: counter}))
+
+    def _whole(self, e: Expression, scope: Scope, what: str) -> int:
+        """The value of an expression that must be known before the simulation."""
+        before: list[Statement] = []
+        (statement,) = folded([Assign("value", self.expression(e, scope, before))])
+        value = statement.value if isinstance(statement, Assign) else None
+        if before or not isinstance(value, Number) or value.value != int(value.value):
+            self.refuse(f"{what} must be whole numbers known beforehand; use numbers, DEFINE or a FROM loop's counter")
+        assert isinstance(value, Number)
+        return int(value.value)
+
+    def _element(self, array: str, index: Expression, scope: Scope) -> str:
+        """The variable, as written, of an element."""
+        place = self._whole(index, scope, f"the index of {array}")
+        name = element(array, place)
+        declared = name.rstrip("'")
+        if declared not in scope and declared not in self.known:
+            plain = array.rstrip("'")
+            size = self.file.arrays.get(plain)
+            what = f"{plain}[{place}] is beyond its {size} elements" if size else f"{plain} is not declared as an array"
+            self.refuse(f"{what}; mend its declaration or the index")
+        return name
+
+    def _species(self, e: Expression, scope: Scope) -> str:
+        match e:
+            case Call(_, (Name(array), index)):
+                return self._name(self._element(array, index, scope), scope)
+            case Name(name):
+                return self._name(name, scope)
+        raise AssertionError
+
+    def _compartment(self, node: Compartment, scope: Scope, out: list[Statement]) -> None:
+        counter = self.fresh(node.counter) if node.counter else ""
+        for name in node.species:
+            size = self.file.arrays.get(name)
+            for index in range(size or 1):
+                if counter:
+                    self.counters[counter] = float(index)
+                inner = {**scope, node.counter: counter} if counter else scope
+                volume = self.expression(node.volume, inner, out)
+                self.kinetics.volumes[element(name, index) if size else name] = volume
+
+    # -- names and calls ----------------------------------------------------------------------------------------------
 
     def _name(self, name: str, scope: Scope) -> str:
         if name in scope:
@@ -205,13 +276,15 @@ class Translator:
         match e:
             case Name(name):
                 given = self._name(name, scope)
+                if given in self.counters:
+                    return Number(self.counters[given])
                 return Number(self.file.defines[given]) if given in self.file.defines else Name(given)
             case Unary(operator, operand):
                 return Unary(operator, self.expression(operand, scope, out))
             case Binary(operator, left, right):
                 return Binary(operator, self.expression(left, scope, out), self.expression(right, scope, out))
-            case Call("[]"):
-                self.refuse("an array is not translated; write its elements as scalars")
+            case Call("[]", (Name(array), index)):
+                return self.expression(Name(self._element(array, index, scope)), scope, out)
             case Call(function, arguments):
                 if function in self.file.blocks:
                     return self._inline(e, scope, out)
@@ -253,25 +326,31 @@ class Translator:
 
     def _reaction(self, node: Reaction, scope: Scope, out: list[Statement]) -> None:
         """Add a reaction's fluxes to the derivatives of its species; f_flux and b_flux stay readable after it."""
-        rates = [self.expression(rate, scope, out) for rate in node.rates]
+        rates: list[Expression] = []
+        for rate in node.rates:
+            name = self.fresh("rate_constant")
+            out.append(Assign(name, self.expression(rate, scope, out)))
+            self.kinetics.rates.add(name)
+            rates.append(Name(name))
+        left, right = (tuple((n, self._species(s, scope)) for n, s in side) for side in (node.left, node.right))
         forward, backward = (scope.setdefault(n, self.fresh(n)) for n in ("f_flux", "b_flux"))
         into = node.arrow == "<<"
-        out.append(Assign(forward, ZERO if into else self._product(rates[0], node.left, scope)))
+        out.append(Assign(forward, ZERO if into else self._product(rates[0], left)))
         if node.arrow == "<->":
-            out.append(Assign(backward, self._product(rates[1], node.right, scope)))
+            out.append(Assign(backward, self._product(rates[1], right)))
         else:
             out.append(Assign(backward, rates[0] if into else ZERO))
         net = Binary("-", Name(forward), Name(backward))
-        for terms, sign in ((node.left, "-"), (node.right, "+")):
+        for terms, sign in ((left, "-"), (right, "+")):
             for count, species in terms:
                 if species in self.file.states:
                     flux = net if count == 1 else Binary("*", Number(float(count)), net)
                     out.append(Assign(species + "'", Binary(sign, Name(species + "'"), flux)))  # type: ignore[arg-type]
 
-    def _product(self, rate: Expression, terms: tuple[tuple[int, str], ...], scope: Scope) -> Expression:
+    def _product(self, rate: Expression, terms: tuple[tuple[int, str], ...]) -> Expression:
         for count, species in terms:
             for _ in range(count):
-                rate = Binary("*", rate, Name(self._name(species, scope)))
+                rate = Binary("*", rate, Name(species))
         return rate
 
     # -- entries ------------------------------------------------------------------------------------------------------
