@@ -16,7 +16,7 @@ from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.engines.nmodl import read_mechanism, run
 from hpcfit.biophys.settings import CellSettings, EngineSettings, ParameterSettings, SiteSettings, StimulusSettings
 from hpcfit.biophys.stimulus import PointProcess
-from hpcfit.errors import MechanismError
+from hpcfit.errors import ConfigError, MechanismError
 
 from .point_mods import ALL, PULSE
 
@@ -293,3 +293,9 @@ def test_net_receive_belongs_to_point_processes(tmp_path):
         train(SENDS.format(statement="s = 1").replace("POINT_PROCESS", "SUFFIX"), tmp_path)
     with pytest.raises(MechanismError, match="line 7: NET_RECEIVE has no argument"):
         train(SENDS.format(statement="s = 1").replace("(w)", "()"), tmp_path)
+
+
+def test_an_ion_at_the_end_of_a_section_is_refused(cell):
+    point = {**NMDA, "site": "tip"}
+    with pytest.raises(ConfigError, match=r"stimulus s0: .*ca_ion can't be inserted .* choose a site inside"):
+        both(cell(), [[5e-5]], stimuli([point]), 1)

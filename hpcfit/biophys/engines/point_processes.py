@@ -35,7 +35,8 @@ class PointProcesses:
         Raises
         ------
         MechanismError, ConfigError
-            When a mechanism is none, has no such parameter, or receives no events but is given some.
+            When a mechanism is none, has no such parameter, receives no events but is given some, or cannot be where
+            it is put.
         """
         self._cell, self._h = cell, cell.h
         self.stimuli = tuple(stimuli)
@@ -47,7 +48,16 @@ class PointProcesses:
         # An ion that a point process uses stays in its segment, and so does what it makes of the ion's style: each is
         # placed once, so that no simulation depends on those before it.
         for stimulus in self.stimuli:
+            self._place_once(stimulus)
+
+    def _place_once(self, stimulus: Stimulus) -> None:
+        try:
             self.placed(stimulus)
+        except RuntimeError as error:  # an ion at the end of a section, where there is no membrane to hold it
+            raise ConfigError(
+                f"stimulus {stimulus.name}: NEURON refuses a point process ({error}); if it uses an ion, choose a "
+                "site inside a section, for example x = 0.9"
+            ) from None
 
     def placed(self, stimulus: Stimulus) -> list[Any]:
         """Put the stimulus' point processes into the cell, for as long as what is returned is kept."""
@@ -132,13 +142,7 @@ class PointProcesses:
     # -- for other engines --------------------------------------------------------------------------------------------
 
     def added_to(self, structure: Structure) -> Structure:
-        """The structure of the cell with the point processes of all stimuli.
-
-        Raises
-        ------
-        MechanismError
-            When one that uses ions sits at the very end of a section, where NEURON shows no ion.
-        """
+        """The structure of the cell with the point processes of all stimuli."""
         owners = self._owners(structure)
         if not owners:
             return structure

@@ -21,7 +21,7 @@ from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.engines.mod_files import compiled
 from hpcfit.biophys.engines.neuron_service import NeuronFactory, NeuronService
 from hpcfit.biophys.engines.nmodl import read_mechanism
-from hpcfit.biophys.engines.trial_cell import PARTNER, STIMULUS, trial_cell, trial_values
+from hpcfit.biophys.engines.trial_cell import STIMULUS, trial_cell, trial_values
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.errors import HpcfitError
@@ -98,7 +98,6 @@ def compare(path: Path, work: Path, orders: Sequence[int]) -> Trial:
         return Trial("untried", reason=f"NEURON refuses it: {str(error).splitlines()[0]}")
     service = services[1]
     assert service is not None
-    _exact_rates(service, mechanism)
     values = trial_values(cell, _INDIVIDUALS)
     found = [_compared(service, cell, mechanism, values, order) for order in orders]
     worst = max(
@@ -125,13 +124,6 @@ def _service(cell: Cell, library: Path) -> NeuronService:
     _service.loaded = True  # type: ignore[attr-defined]
     settings = EngineSettings(record_dt_ms=_DT_MS, tables="ignore")
     return NeuronFactory(cell, (build_stimulus(STIMULUS),), settings, loaded)()
-
-
-def _exact_rates(service: NeuronService, mechanism: Mechanism) -> None:
-    """The batched engine evaluates functions exactly; NEURON does so without its TABLEs."""
-    for name in (mechanism.name, PARTNER):
-        if hasattr(service.h, f"usetable_{name}"):
-            setattr(service.h, f"usetable_{name}", 0)
 
 
 def _neuron(service: NeuronService, values: np.ndarray, order: int) -> np.ndarray:
