@@ -1,6 +1,6 @@
 """Is the batched engine's default mode nearer to the limit dt -> 0 than CVODE as BluePyOpt sets it, and what of `fast`?
 
-    envs/local python benchmarks/accuracy.py [--quick] [--fit data/l5pc/fit_full.toml] [--models 24] [--seed 1]
+    envs/local python benchmarks/accuracy.py [--quick] [--fit data/l5pc/fit.toml] [--models 24] [--seed 1]
 
 Prints the table of `hpcfit accuracy` and, as its last line, the figures it answers with.  Whether a claim holds is in
 the figures, not in the exit code.
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stimuli", default="", help="names, with commas")
     arguments = parser.parse_args()
-    fit = arguments.fit or ROOT / "data" / "l5pc" / ("fit.toml" if arguments.quick else "fit_full.toml")
+    fit = arguments.fit or ROOT / "data" / "l5pc" / ("fit_small.toml" if arguments.quick else "fit.toml")
     models = arguments.models or (4 if arguments.quick else 24)
     stimuli = tuple(name for name in arguments.stimuli.split(",") if name)
     request = Request(models, arguments.seed, stimuli, quick=arguments.quick)

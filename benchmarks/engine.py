@@ -1,6 +1,6 @@
 """How much faster than NEURON is the batched engine, and what does single precision do to the spikes?
 
-    envs/local python benchmarks/engine.py [--quick] [--fit data/l5pc/fit_full.toml] [--population N]
+    envs/local python benchmarks/engine.py [--quick] [--fit data/l5pc/fit.toml] [--population N]
 
 One core for each side, fixed step, second order, the same individuals and stimuli.  The two run in turns (NEURON, then
 the kernel in single and in double precision, several rounds), because a shared machine's speed drifts; ratios are taken
@@ -29,7 +29,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round, 32 individuals, one stimulus")
-    parser.add_argument("--fit", type=Path, default=ROOT / "data" / "l5pc" / "fit_full.toml")
+    parser.add_argument("--fit", type=Path, default=ROOT / "data" / "l5pc" / "fit.toml")
     parser.add_argument("--population", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--segment-length", type=float, help="um; in place of the fit file's")

@@ -24,7 +24,7 @@ from hpcfit.jobs import load
 from hpcfit.run.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[1]
-CELLS = (ROOT / "data" / "l5pc" / "fit_full.toml", ROOT / "tests" / "real" / "c060114a7.toml")
+CELLS = (ROOT / "data" / "l5pc" / "fit.toml", ROOT / "tests" / "real" / "c060114a7.toml")
 GOAL_GIB = 8.0
 
 

@@ -20,7 +20,7 @@ def test_the_python_block_runs(monkeypatch):
     names: dict = {}
     exec(compile(blocks[0], "README.md", "exec"), names)
     assert names["parameters"].shape == (3, len(names["problem"].space.names))
-    assert names["responses"].status.shape == (3, 3)
+    assert names["responses"].status.shape == (3, 8)
     assert np.max(names["voltage"]) > -60.0
 
 

@@ -1,4 +1,4 @@
-"""Make targets.h5: noisy repeats of what the cell with the hidden parameters does under the stimuli of fit_full.toml.
+"""Make targets.h5: noisy repeats of what the cell with the hidden parameters does under the stimuli of fit.toml.
 
     envs/local python data/l5pc/make_targets.py
 
@@ -35,7 +35,7 @@ def noisy(stimulus: StimulusSettings, number: int, repeat: int) -> StimulusSetti
 
 def main() -> None:
     """Write targets.h5 beside this file."""
-    fit = load_settings(HERE / "fit_full.toml")
+    fit = load_settings(HERE / "fit.toml")
     cell = Cell.of(fit)
     hidden = tomllib.loads((HERE / "hidden.toml").read_text())
     values = np.array([hidden[parameter.name] for parameter in cell.free])

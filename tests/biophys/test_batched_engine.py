@@ -211,7 +211,7 @@ def test_settings_that_the_engine_would_ignore_are_refused(changes, said):
 
 
 def test_a_fit_runs_on_it_and_gives_the_same_numbers_when_resumed(tmp_path):
-    settings = load_settings(L5PC / "fit.toml")
+    settings = load_settings(L5PC / "fit_small.toml")
     settings = settings.model_copy(
         update={
             "engine": EngineSettings(kind="batched"),
