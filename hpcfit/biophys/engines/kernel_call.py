@@ -2,8 +2,9 @@
 
 import ctypes
 import math
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -185,18 +186,32 @@ class KernelCall:
             stimuli=ctypes.addressof(stimuli),
             **{name: array.ctypes.data for name, array in arrays.items()},
         )
-        _succeed(_Failure(self._interruptible(arguments, cancel)))
+        _succeed(_Failure(self._interruptible(arguments, cancel, (table, inputs, stimuli, arrays, packing, out))))
         return Ends(ends.status, ends.stopped_ms * settings.record_dt_ms), arguments.spike_count
 
-    def _interruptible(self, arguments: Any, cancel: np.ndarray) -> int:
-        """The kernel's own result.  It runs beside this thread, which Ctrl-C reaches; the kernel then leaves off."""
-        with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(self._run, ctypes.byref(arguments))
-            try:
-                return future.result()
-            except BaseException:
-                cancel[0] = 1
-                raise
+    def _interruptible(self, arguments: Any, cancel: np.ndarray, used: tuple[Any, ...]) -> int:
+        """The kernel's own result.  It runs beside this thread, which Ctrl-C reaches; the kernel then leaves off.
+
+        used: what the arguments point to.  The kernel's thread holds it: an interrupt may come before this thread
+        knows that the other one has started.
+        """
+        result: list[int] = []
+
+        def work() -> None:
+            result.append(self._run(ctypes.byref(arguments)))
+            del used_[:]
+
+        used_ = [arguments, cancel, *used]
+        thread = threading.Thread(target=work, name="hpcfit kernel")
+        try:
+            thread.start()
+            thread.join()
+        except BaseException:
+            cancel[0] = 1
+            with suppress(RuntimeError):  # it has not started
+                thread.join()
+            raise
+        return result[0]
 
 
 def _succeed(failure: _Failure) -> None:
