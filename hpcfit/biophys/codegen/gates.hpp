@@ -5,28 +5,58 @@ template <class V, class M> struct Segment {
     M index;
     V u;  // from -1/2 to 1/2 across the segment
     M outside;
+    const R* tables;
 };
+
+// Whether registers pick coefficients, as below.
+#if defined(__AVX512F__)
+constexpr bool PERMUTED = sizeof(R) * W == 64;
+#elif defined(__AVX2__)
+constexpr bool PERMUTED = sizeof(R) == 4 && W == 8;
+#else
+constexpr bool PERMUTED = false;
+#endif
+
+// Where the tables are, anew for each node.  A compiler that knew it to be the same for all would load the tables before
+// the loop, into more registers than there are, so copy them to the stack at every call: runs of nodes are often short.
+INLINE const R* tables_again() {
+    const R* tables = gate_tables;
+    if constexpr (PERMUTED) asm volatile("" : "+r"(tables));
+    return tables;
+}
 
 INLINE Segment<V, M> segment_of(V v, R low) {
     const V x = (v - low) * gate_per_mV;
     const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
     const M index = __builtin_convertvector(inside, M);
     // What is not a number counts as inside.
-    return {index, inside - __builtin_convertvector(index, V) - R(0.5), fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2)};
+    const M outside = fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2);
+    return {index, inside - __builtin_convertvector(index, V) - R(0.5), outside, tables_again()};
 }
 
 INLINE Segment<V2, M2> segment_of(V2 v, R low) {
     const Segment<V, M> a = segment_of(v.a, low), b = segment_of(v.b, low);
-    return {{a.index, b.index}, {a.u, b.u}, {a.outside, b.outside}};
+    return {{a.index, b.index}, {a.u, b.u}, {a.outside, b.outside}, a.tables};
 }
+
+#if defined(__AVX512F__)
+template <class V, class M> INLINE V permuted(V table, M index) {
+    if constexpr (sizeof(R) == 4) return (V)_mm512_permutexvar_ps((__m512i)index, (__m512)table);
+    else return (V)_mm512_permutexvar_pd((__m512i)index, (__m512d)table);
+}
+
+template <class V, class M> INLINE V permuted(V low, V high, M index) {
+    if constexpr (sizeof(R) == 4) return (V)_mm512_permutex2var_ps((__m512)low, (__m512i)index, (__m512)high);
+    else return (V)_mm512_permutex2var_pd((__m512d)low, (__m512i)index, (__m512d)high);
+}
+#endif
 
 // One coefficient for each lane's segment.
 INLINE V pick(const R* table, M index) {
 #if defined(__AVX512F__)
-    if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64)
-        return __builtin_shuffle(load(table), load(table + W), index);
-#endif
-#if defined(__AVX2__) && !defined(__AVX512F__)
+    if constexpr (SEGMENTS == W && sizeof(R) * W == 64) return permuted(load(table), index);
+    if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64) return permuted(load(table), load(table + W), index);
+#elif defined(__AVX2__)
     if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 32 && sizeof(R) == 4) {
         const __m256 low = _mm256_permutevar8x32_ps((__m256)load(table), (__m256i)index);
         const __m256 high = _mm256_permutevar8x32_ps((__m256)load(table + W), (__m256i)index);
@@ -43,14 +73,15 @@ INLINE V2 pick(const R* table, M2 index) {
     if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64) {
         V low = load(table), high = load(table + W);
         asm("" : "+v"(low), "+v"(high));  // or the compiler loads them again for the second node
-        return {__builtin_shuffle(low, high, index.a), __builtin_shuffle(low, high, index.b)};
+        return {permuted(low, high, index.a), permuted(low, high, index.b)};
     }
 #endif
     return {pick(table, index.a), pick(table, index.b)};
 }
 
-// table: [powers][segments], lowest power first.
-template <int DEGREE, class V, class M> INLINE V polynomial(const R* table, const Segment<V, M>& at) {
+// first: where in the tables its coefficients begin, [powers][segments], lowest power first.
+template <int DEGREE, class V, class M> INLINE V polynomial(int first, const Segment<V, M>& at) {
+    const R* const table = at.tables + first;
     V p = pick(table + DEGREE * SEGMENTS, at.index);
 #pragma GCC unroll 20
     for (int power = DEGREE - 1; power >= 0; --power) p = p * at.u + pick(table + power * SEGMENTS, at.index);

@@ -28,7 +28,9 @@ class Grid:
     Attributes
     ----------
     segments
-        Where it is twice the lanes, two registers hold a coefficient of all segments and a permutation picks it.
+        Where it is the lanes or twice those, one or two registers hold a coefficient of all segments and a permutation
+        picks it.  In single precision with 16 lanes one is better, though degrees are higher: the tables are smaller,
+        which counts where a whole block of lanes fits into the first cache.
     width_mV
         Of a segment.
     tolerance
@@ -47,7 +49,7 @@ def grid_for(real: np.dtype, lanes: int) -> Grid:
     """The grid for this precision and these registers: few enough segments that registers can pick coefficients."""
     if real.itemsize == 8:
         return Grid(segments=16, width_mV=12.0, tolerance=1e-11, degree=17)
-    if lanes == 8:
+    if lanes in (8, 16):
         return Grid(segments=16, width_mV=12.0, tolerance=1e-5, degree=9)
     return Grid(segments=32, width_mV=6.0, tolerance=1e-5, degree=7)
 

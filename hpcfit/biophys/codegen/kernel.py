@@ -93,14 +93,17 @@ def _gate_tables(plan: Plan, gates: Gates) -> Iterator[str]:
     """Coefficients, and for voltages outside of them the mechanism's own statements."""
     yield f"constexpr int SEGMENTS = {gates.grid.segments};"
     yield f"static const R gate_per_mV = R({1.0 / gates.grid.width_mV!r});"
+    coefficients: list[float] = []
+    for name, one in gates.mechanisms.items():
+        for state, table in one.tables.items():
+            for which, values in _both(table):
+                yield f"constexpr int {which}_{name}_{state} = {len(coefficients)};"
+                coefficients += values.ravel().tolist()
+    yield f"alignas(64) static const R gate_tables[] = {{{', '.join(map(repr, coefficients))}}};"
     yield '#include "gates.hpp"'
     for name, mechanism in plan.mechanisms.items():
         if name not in gates.mechanisms:
             continue
-        for state, table in gates.mechanisms[name].tables.items():
-            for which, values in (("a", table.a), ("b", table.b)):
-                numbers = ", ".join(repr(value) for value in values.ravel().tolist())
-                yield f"alignas(64) static const R {which}_{name}_{state}[] = {{{numbers}}};"
         states = {state: f"x_{state}" for state in mechanism.states}
         references = ", ".join(f"V& {variable}" for variable in states.values())
         yield f"static __attribute__((noinline, cold)) void outside_{name}(V v, {references}) {{"

@@ -36,7 +36,7 @@ template <> struct Bits<float> {
 };
 typedef Bits<R>::I M;
 
-INLINE V c(R value) { return V{} + value; }
+INLINE V c(R value) { return value - V{}; }  // not V{} + value: that changes -0, so is an addition
 INLINE M as_int(V x) { M y; std::memcpy(&y, &x, sizeof x); return y; }
 INLINE V as_real(M x) { V y; std::memcpy(&y, &x, sizeof x); return y; }
 INLINE V load(const R* p) { return *reinterpret_cast<const Loose*>(p); }
