@@ -52,7 +52,7 @@ def expression_cpp(expression: Expression, names: Mapping[str, str]) -> str:
         case Unary("-", operand):
             return f"(-{expression_cpp(operand, names)})"
         case Unary("!", operand):
-            return f"(~{_test(operand, names)})"
+            return f"not_({_test(operand, names)})"
         case Binary("-", Number(1.0), Call("exp", (argument,))):
             # Exact where the argument is small, as dt / tau is: in single precision 1 - exp(x) keeps few digits.
             return f"(-expm1_({expression_cpp(argument, names)}))"
