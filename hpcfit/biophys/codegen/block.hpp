@@ -1,7 +1,5 @@
 // The memory of one block of lanes.
 #pragma once
-#include <cstdlib>
-#include <new>
 
 #include "events.hpp"
 

@@ -21,6 +21,7 @@ HEADERS = (
     "events.hpp",
     "block.hpp",
     "solver.hpp",
+    "sums.hpp",
     "recorders.hpp",
     "harness.hpp",
 )

@@ -15,12 +15,12 @@ struct Deliveries {
     int64_t step;
     int64_t next[INSTANCES + 1];
 
-    void begin(const Schedule& all) {
+    DEVICE void begin(const Schedule& all) {
         schedule = &all;
         for (int k = 0; k < INSTANCES; ++k) next[k] = all.first[k];
     }
-    bool acts(int instance) const { return schedule->active[instance] != 0; }
-    bool due(int instance) const {
+    DEVICE bool acts(int instance) const { return schedule->active[instance] != 0; }
+    DEVICE bool due(int instance) const {
         return next[instance] < schedule->first[instance + 1] && schedule->step[next[instance]] <= step;
     }
 };

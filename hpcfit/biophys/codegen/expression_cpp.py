@@ -110,7 +110,7 @@ def mask_cpp(expression: Expression, names: Mapping[str, str]) -> str:
     """In which lanes is the expression true, that is not 0?"""
     match expression:
         case Unary("!", operand):
-            return f"(~{mask_cpp(operand, names)})"
+            return f"not_({mask_cpp(operand, names)})"
         case Binary(("&&" | "||") as operator, left, right):
             return f"({mask_cpp(left, names)} {_LOGIC[operator]} {mask_cpp(right, names)})"
         case Binary(("<" | "<=" | ">" | ">=" | "==" | "!=") as operator, left, right):

@@ -1,8 +1,8 @@
 // Gates as piecewise polynomials of voltage.
 #pragma once
 
-template <class V, class M> struct Segment {
-    M index;
+template <class V, class M, class I> struct Segment {
+    I index;
     V u;  // from -1/2 to 1/2 across the segment
     M outside;
     const R* tables;
@@ -21,21 +21,23 @@ constexpr bool PERMUTED = false;
 // the loop, into more registers than there are, so copy them to the stack at every call: runs of nodes are often short.
 INLINE const R* tables_again() {
     const R* tables = gate_tables;
-    if constexpr (PERMUTED) asm volatile("" : "+r"(tables));
+#if !defined(__CUDACC__)
+    if (PERMUTED) asm volatile("" : "+r"(tables));
+#endif
     return tables;
 }
 
-INLINE Segment<V, M> segment_of(V v, R low) {
+INLINE Segment<V, M, I> segment_of(V v, R low) {
     const V x = (v - low) * gate_per_mV;
     const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
-    const M index = __builtin_convertvector(inside, M);
+    const I index = truncated(inside);
     // What is not a number counts as inside.
     const M outside = fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2);
-    return {index, inside - __builtin_convertvector(index, V) - R(0.5), outside, tables_again()};
+    return {index, inside - converted(index) - R(0.5), outside, tables_again()};
 }
 
-INLINE Segment<V2, M2> segment_of(V2 v, R low) {
-    const Segment<V, M> a = segment_of(v.a, low), b = segment_of(v.b, low);
+INLINE Segment<V2, M2, I2> segment_of(V2 v, R low) {
+    const Segment<V, M, I> a = segment_of(v.a, low), b = segment_of(v.b, low);
     return {{a.index, b.index}, {a.u, b.u}, {a.outside, b.outside}, a.tables};
 }
 
@@ -52,7 +54,8 @@ template <class V, class M> INLINE V permuted(V low, V high, M index) {
 #endif
 
 // One coefficient for each lane's segment.
-INLINE V pick(const R* table, M index) {
+INLINE V pick(const R* table, I index) {
+#if HPCFIT_LANES > 1
 #if defined(__AVX512F__)
     if constexpr (SEGMENTS == W && sizeof(R) * W == 64) return permuted(load(table), index);
     if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64) return permuted(load(table), load(table + W), index);
@@ -66,10 +69,13 @@ INLINE V pick(const R* table, M index) {
     V chosen;
     for (int i = 0; i < W; ++i) chosen[i] = table[index[i]];
     return chosen;
+#else
+    return table[index];
+#endif
 }
 
-INLINE V2 pick(const R* table, M2 index) {
-#if defined(__AVX512F__)
+INLINE V2 pick(const R* table, I2 index) {
+#if HPCFIT_LANES > 1 && defined(__AVX512F__)
     if constexpr (SEGMENTS == 2 * W && sizeof(R) * W == 64) {
         V low = load(table), high = load(table + W);
         asm("" : "+v"(low), "+v"(high));  // or the compiler loads them again for the second node
@@ -80,10 +86,14 @@ INLINE V2 pick(const R* table, M2 index) {
 }
 
 // first: where in the tables its coefficients begin, [powers][segments], lowest power first.
-template <int DEGREE, class V, class M> INLINE V polynomial(int first, const Segment<V, M>& at) {
+template <int DEGREE, class V, class M, class I> INLINE V polynomial(int first, const Segment<V, M, I>& at) {
     const R* const table = at.tables + first;
     V p = pick(table + DEGREE * SEGMENTS, at.index);
+#if defined(__CUDACC__)
+#pragma unroll
+#else
 #pragma GCC unroll 20
+#endif
     for (int power = DEGREE - 1; power >= 0; --power) p = p * at.u + pick(table + power * SEGMENTS, at.index);
     return p;
 }

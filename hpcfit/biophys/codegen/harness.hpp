@@ -1,10 +1,12 @@
 // The time loop over one block of lanes, and the entry point that shares blocks out to threads.
 #pragma once
 #include <ctime>
+#include <initializer_list>
 #include <limits>
 
 #include "recorders.hpp"
 #include "solver.hpp"
+#include "sums.hpp"
 
 constexpr int64_t EDGES = HPCFIT_EDGES_VARY ? 3 * int64_t(N) : 0;
 constexpr int64_t LOOK_EVERY = 64;  // samples between two looks at the clock
@@ -87,7 +89,7 @@ INLINE void stop_diverged(const Arguments& a, const Block& b, int64_t at, Lanes&
     M within = c(0) == c(0);
     for (int64_t site = 0; site < a.sites; ++site) within &= fabs_(load(b.v + a.site[site] * W)) <= R(a.limit_mV);
     for (int lane = 0; lane < W; ++lane)
-        if (!within[lane] && lanes.running(lane)) {
+        if (!is_set(within, lane) && lanes.running(lane)) {
             for (int i = 0; i < N; ++i) b.v[i * W + lane] = std::numeric_limits<R>::quiet_NaN();
             lanes.stop(a, lane, DIVERGED, at);
         }

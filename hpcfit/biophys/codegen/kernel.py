@@ -33,10 +33,10 @@ _GAS, _FARADAY, _ZERO_C = 8.31446261815324, 96485.3321233100141, 273.15
 
 
 def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, gates: Gates | None = None) -> str:
-    """The source; includes lanes.hpp and harness.hpp.
+    """The source; includes lanes.hpp and harness.hpp, on a device cuda_check.cu.hpp.
 
-    order: 1 or 2 in time; dt_ms: the step; real: double or float; lanes: individuals in a block; gates: tables of
-    states that are advanced by polynomials.
+    order: 1 or 2 in time; dt_ms: the step; real: double or float; lanes: individuals in a block, 1 for a device; gates:
+    tables of states that are advanced by polynomials.
     """
     parts = [
         f"#define HPCFIT_REAL {real}",
@@ -44,9 +44,9 @@ def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, g
         f"#define HPCFIT_EDGES_VARY {int(plan.edges_vary)}",
         '#include "lanes.hpp"',
         '#include "pair.hpp"',
-        f"static const R dt = R({dt_ms!r});",
+        f"constexpr R dt = R({dt_ms!r});",
         f"constexpr double dt_ms = {dt_ms!r};",
-        f"static const R cj = R({(2.0 if order == 2 else 1.0) / dt_ms!r});",
+        f"constexpr R cj = R({(2.0 if order == 2 else 1.0) / dt_ms!r});",
         f"constexpr int order = {order};",
         *_tables(plan),
         *event_tables(plan),
@@ -55,7 +55,11 @@ def kernel_source(plan: Plan, order: int, dt_ms: float, real: str, lanes: int, g
         *(_gate_tables(plan, gates) if gates else ()),
         *(line for index, group in enumerate(plan.classes) for line in _class_functions(plan, index, group, gates)),
         *_dispatch(plan),
+        "#if defined(__CUDACC__)",
+        '#include "cuda_check.cu.hpp"',
+        "#else",
         '#include "harness.hpp"',
+        "#endif",
     ]
     return "\n".join(parts) + "\n"
 
@@ -86,32 +90,32 @@ def _tables(plan: Plan) -> Iterator[str]:
 
 def _array(kind: str, name: str, values: np.ndarray) -> str:
     numbers = ", ".join(repr(value) for value in values.tolist())
-    return f"static const {kind} {name}[] = {{{numbers}}};"
+    return f"FIXED {kind} {name}[] = {{{numbers}}};"
 
 
 def _gate_tables(plan: Plan, gates: Gates) -> Iterator[str]:
     """Coefficients, and for voltages outside of them the mechanism's own statements."""
     yield f"constexpr int SEGMENTS = {gates.grid.segments};"
-    yield f"static const R gate_per_mV = R({1.0 / gates.grid.width_mV!r});"
+    yield f"constexpr R gate_per_mV = R({1.0 / gates.grid.width_mV!r});"
     coefficients: list[float] = []
     for name, one in gates.mechanisms.items():
         for state, table in one.tables.items():
             for which, values in _both(table):
                 yield f"constexpr int {which}_{name}_{state} = {len(coefficients)};"
                 coefficients += values.ravel().tolist()
-    yield f"alignas(64) static const R gate_tables[] = {{{', '.join(map(repr, coefficients))}}};"
+    yield f"alignas(64) FIXED R gate_tables[] = {{{', '.join(map(repr, coefficients))}}};"
     yield '#include "gates.hpp"'
     for name, mechanism in plan.mechanisms.items():
         if name not in gates.mechanisms:
             continue
         states = {state: f"x_{state}" for state in mechanism.states}
         references = ", ".join(f"V& {variable}" for variable in states.values())
-        yield f"static __attribute__((noinline, cold)) void outside_{name}(V v, {references}) {{"
+        yield f"static SELDOM void outside_{name}(V v, {references}) {{"
         values = {key: f"c(R({value!r}))" for key, value in gates.mechanisms[name].values.items()}
         yield from statements_cpp(mechanism.advance, {**values, **states, "v": "v"}, set())
         yield "}"
         references = ", ".join(f"V2& {variable}" for variable in states.values())
-        yield f"static __attribute__((noinline, cold)) void outside_{name}(V2 v, {references}) {{"
+        yield f"static SELDOM void outside_{name}(V2 v, {references}) {{"
         for half in "ab":
             yield f"outside_{name}(v.{half}, {', '.join(f'{variable}.{half}' for variable in states.values())});"
         yield "}"
@@ -282,7 +286,7 @@ def _tabled(gates: Gates, mechanisms: Sequence[Mechanism]) -> Iterator[str]:
         for state, table in one.tables.items():
             a, b = (_polynomial(f"{which}_{mechanism.name}_{state}", values, at) for which, values in _both(table))
             yield f"V n_{state} = {variables[state]} + ({b} - {a} * {variables[state]});"
-        yield f"if (__builtin_expect(any({at}.outside), 0)) {{"
+        yield f"if (__builtin_expect(any_({at}.outside), 0)) {{"
         yield from (f"V o_{state} = {variable};" for state, variable in variables.items())
         yield f"outside_{mechanism.name}(v, {', '.join(f'o_{state}' for state in variables)});"
         yield from (f"n_{state} = choose({at}.outside, o_{state}, n_{state});" for state in variables)
@@ -342,7 +346,7 @@ def _total(current: Current, names: dict[str, str], local: str, reading: Sequenc
 
 def _dispatch(plan: Plan) -> Iterator[str]:
     """From the leaves to the root: runs of nodes of one class."""
-    yield "template <bool FIRST> static void towards_root(Block& block) {"
+    yield "template <bool FIRST> static DEVICE void towards_root(Block& block) {"
     done = [0] * len(plan.classes)
     node = len(plan.structure.parent)
     for index, count in plan.runs:
@@ -353,6 +357,6 @@ def _dispatch(plan: Plan) -> Iterator[str]:
             done[index] += count
         node -= count
     yield "}"
-    yield "static void all_starts(Block& block) {"
+    yield "static DEVICE void all_starts(Block& block) {"
     yield from (f"start{index}<true>(block, 0, n{index});" for index in range(len(plan.classes)))
     yield "}"

@@ -1,50 +1,65 @@
 // Lanes: a vector of W numbers of type R, with the functions that mechanisms use.
 //
 // The including file defines HPCFIT_REAL (float or double) and HPCFIT_LANES.  On a host W individuals share one
-// instruction stream; on a device a lane is a thread and W is 1.  Polynomials are ours: errors are stated beside them.
+// instruction stream: V is a vector, M a vector of 0 and -1, I a vector of integers.  On a device a lane is a thread and
+// W is 1: they are R itself, bool and an integer.  Polynomials are ours: errors are stated beside them.
 #pragma once
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <initializer_list>
-#if defined(__AVX2__)
+
+#if HPCFIT_LANES > 1 && defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
+#if defined(__CUDACC__)
+#if HPCFIT_LANES != 1
+#error "on a device a lane is a thread: HPCFIT_LANES must be 1"
+#endif
+// Not for the host as well: it could not read the arrays.
+#define DEVICE __device__
+#define FIXED static __device__ const
+#else
+#define DEVICE
+#define FIXED static const
+#endif
+#define INLINE DEVICE static inline __attribute__((always_inline))
+#define INLINE_MEMBER DEVICE inline __attribute__((always_inline))
+#define NOINLINE DEVICE __attribute__((noinline))
+#define SELDOM DEVICE __attribute__((noinline, cold))
+
 typedef HPCFIT_REAL R;
 constexpr int W = HPCFIT_LANES;
-typedef R V __attribute__((vector_size(sizeof(R) * W)));
-typedef R Loose __attribute__((vector_size(sizeof(R) * W), aligned(sizeof(R)), may_alias));  // in a caller's array
-#define INLINE static inline __attribute__((always_inline))
-#define NOINLINE __attribute__((noinline))
-#define INLINE_MEMBER inline __attribute__((always_inline))
 
 template <typename T> struct Bits;
 template <> struct Bits<double> {
-    typedef int64_t I __attribute__((vector_size(sizeof(double) * W)));
     typedef int64_t S;
     static constexpr int mantissa = 52;
     static constexpr S bias = 1023;
     static constexpr double magic = 0x1.8p52;
 };
 template <> struct Bits<float> {
-    typedef int32_t I __attribute__((vector_size(sizeof(float) * W)));
     typedef int32_t S;
     static constexpr int mantissa = 23;
     static constexpr S bias = 127;
     static constexpr float magic = 0x1.8p23f;
 };
-typedef Bits<R>::I M;
+
+#if HPCFIT_LANES > 1
+typedef R V __attribute__((vector_size(sizeof(R) * W)));
+typedef R Loose __attribute__((vector_size(sizeof(R) * W), aligned(sizeof(R)), may_alias));  // in a caller's array
+typedef Bits<R>::S I __attribute__((vector_size(sizeof(R) * W)));
+typedef I M;
 
 INLINE V c(R value) { return value - V{}; }  // not V{} + value: that changes -0, so is an addition
-INLINE M as_int(V x) { M y; std::memcpy(&y, &x, sizeof x); return y; }
-INLINE V as_real(M x) { V y; std::memcpy(&y, &x, sizeof x); return y; }
 INLINE V load(const R* p) { return *reinterpret_cast<const Loose*>(p); }
 INLINE void store(R* p, V x) { *reinterpret_cast<Loose*>(p) = x; }
-INLINE V choose(M test, V yes, V no) { return test ? yes : no; }
-INLINE V least(V a, V b) { return a < b ? a : b; }
-INLINE V most(V a, V b) { return a > b ? a : b; }
-INLINE bool any(M test) {
+INLINE I truncated(V x) { return __builtin_convertvector(x, I); }
+INLINE V converted(I x) { return __builtin_convertvector(x, V); }
+INLINE I one_more_where(M test, I x) { return x - test; }
+INLINE M not_(M test) { return ~test; }
+INLINE bool is_set(M test, int lane) { return test[lane]; }
+INLINE bool any_(M test) {
     if constexpr (sizeof(M) == 64) {
 #if defined(__AVX512F__)
         return _mm512_test_epi32_mask((__m512i)test, (__m512i)test) != 0;
@@ -55,6 +70,27 @@ INLINE bool any(M test) {
     for (uint64_t word : words) found |= word;
     return found != 0;
 }
+#else
+typedef R V;
+typedef Bits<R>::S I;
+typedef bool M;
+
+INLINE V c(R value) { return value; }
+INLINE V load(const R* p) { return *p; }
+INLINE void store(R* p, V x) { *p = x; }
+INLINE I truncated(V x) { return I(x); }
+INLINE V converted(I x) { return V(x); }
+INLINE I one_more_where(M test, I x) { return x + I(test); }
+INLINE M not_(M test) { return !test; }
+INLINE bool is_set(M test, int) { return test; }
+INLINE bool any_(M test) { return test; }
+#endif
+
+INLINE I as_int(V x) { I y; std::memcpy(&y, &x, sizeof x); return y; }
+INLINE V as_real(I x) { V y; std::memcpy(&y, &x, sizeof x); return y; }
+INLINE V choose(M test, V yes, V no) { return test ? yes : no; }
+INLINE V least(V a, V b) { return a < b ? a : b; }
+INLINE V most(V a, V b) { return a > b ? a : b; }
 INLINE V fabs_(V x) { return x < 0 ? -x : x; }
 
 // exp(r) - 1 for |r| <= ln(2)/2: Taylor, relative error below 1 unit in the last place of R.
@@ -104,14 +140,13 @@ INLINE V expm1_(V x) {
 
 // Natural logarithm of normal positive numbers; series of 2 atanh((m - 1) / (m + 1)).
 INLINE V log_(V x) {
-    M bits = as_int(x);
-    M exponent = (bits >> Bits<R>::mantissa) - Bits<R>::bias;
-    M one = as_int(c(R(1)));
+    I bits = as_int(x);
+    I exponent = (bits >> Bits<R>::mantissa) - Bits<R>::bias;
+    I one = as_int(c(R(1)));
     V m = as_real((bits & ((typename Bits<R>::S(1) << Bits<R>::mantissa) - 1)) | one);
     M big = m > R(1.4142135623730951);
     m = choose(big, m * R(0.5), m);
-    exponent -= big;  // a true lane is -1
-    V n = __builtin_convertvector(exponent, V);
+    V n = converted(one_more_where(big, exponent));
     V s = (m - R(1)) / (m + R(1)), z = s * s, p;
     if constexpr (sizeof(R) == 8) {
         p = c(R(1.0 / 21));
@@ -136,11 +171,16 @@ INLINE V log_(V x) {
 INLINE V pow_(V x, V y) { return choose(x == R(0), choose(y == R(0), c(R(1)), c(R(0))), exp_(y * log_(x))); }
 
 // The rest goes lane by lane through the C library: none of it is in a hot path.
+#if HPCFIT_LANES > 1
 #define HPCFIT_BY_LANE(name)                            \
     INLINE V name##_(V x) {                             \
         for (int i = 0; i < W; ++i) x[i] = std::name(x[i]); \
         return x;                                       \
     }
+#else
+#define HPCFIT_BY_LANE(name) \
+    INLINE V name##_(V x) { return std::name(x); }
+#endif
 HPCFIT_BY_LANE(sqrt)
 HPCFIT_BY_LANE(log10)
 HPCFIT_BY_LANE(sin)
@@ -151,26 +191,38 @@ HPCFIT_BY_LANE(sinh)
 HPCFIT_BY_LANE(cosh)
 HPCFIT_BY_LANE(floor)
 HPCFIT_BY_LANE(ceil)
-
-// A TABLE, read as NEURON reads it: linear between `count` + 1 equidistant points, constant outside, NaN at NaN.
-INLINE V looked_up(const R* table, int count, R low, R per_unit, V x) {
-    V place = (x - low) * per_unit, result;
-    for (int i = 0; i < W; ++i) {
-        const R at = place[i];
-        const int index = at > R(0) ? (at < R(count) ? int(at) : count - 1) : 0;
-        const R between = table[index] + (at - R(index)) * (table[index + 1] - table[index]);
-        result[i] = at <= R(0) ? table[0] : at >= R(count) ? table[count] : between;
-    }
-    return result;
-}
 HPCFIT_BY_LANE(asin)
 HPCFIT_BY_LANE(acos)
 HPCFIT_BY_LANE(atan)
 HPCFIT_BY_LANE(erf)
-#define HPCFIT_BY_LANE2(name)                                 \
-    INLINE V name##_(V x, V y) {                              \
+
+#if HPCFIT_LANES > 1
+#define HPCFIT_BY_LANE2(name)                                     \
+    INLINE V name##_(V x, V y) {                                  \
         for (int i = 0; i < W; ++i) x[i] = std::name(x[i], y[i]); \
-        return x;                                             \
+        return x;                                                 \
     }
+#else
+#define HPCFIT_BY_LANE2(name) \
+    INLINE V name##_(V x, V y) { return std::name(x, y); }
+#endif
 HPCFIT_BY_LANE2(atan2)
 HPCFIT_BY_LANE2(fmod)
+
+// A TABLE, read as NEURON reads it: linear between `count` + 1 equidistant points, constant outside, NaN at NaN.
+INLINE R looked_up_at(const R* table, int count, R at) {
+    const int index = at > R(0) ? (at < R(count) ? int(at) : count - 1) : 0;
+    const R between = table[index] + (at - R(index)) * (table[index + 1] - table[index]);
+    return at <= R(0) ? table[0] : at >= R(count) ? table[count] : between;
+}
+
+INLINE V looked_up(const R* table, int count, R low, R per_unit, V x) {
+    const V place = (x - low) * per_unit;
+#if HPCFIT_LANES > 1
+    V result;
+    for (int i = 0; i < W; ++i) result[i] = looked_up_at(table, count, place[i]);
+    return result;
+#else
+    return looked_up_at(table, count, place);
+#endif
+}

@@ -59,8 +59,9 @@ def tables_cpp(plan: Plan, mechanism: Mechanism, dt_ms: float) -> Iterator[str]:
     names = table_names(mechanism)
     for name, lookup in lookups(mechanism, fixed_values(plan, mechanism, dt_ms)).items():
         numbers = ", ".join(repr(value) for value in lookup.values.tolist())
-        yield f"static const R values_{names[name]}[] = {{{numbers}}};"
+        yield f"FIXED R values_{names[name]}[] = {{{numbers}}};"
         yield f"template <class X> INLINE X {names[name]}(X x) {{"
         yield f"    return looked_up(values_{names[name]}, {len(lookup.values) - 1}, R({lookup.low!r}), "
         yield f"        R({lookup.per_unit!r}), x);"
         yield "}"
+        yield f"INLINE V2 {names[name]}(V2 x) {{ return {{{names[name]}(x.a), {names[name]}(x.b)}}; }}"

@@ -4,16 +4,21 @@
 
 struct M2 {
     M a, b;
-    friend INLINE_MEMBER M2 operator&(M2 x, M2 y) { return {x.a & y.a, x.b & y.b}; }
-    friend INLINE_MEMBER M2 operator|(M2 x, M2 y) { return {x.a | y.a, x.b | y.b}; }
-    friend INLINE_MEMBER M2 operator~(M2 x) { return {~x.a, ~x.b}; }
+    friend INLINE_MEMBER M2 operator&(M2 x, M2 y) { return {M(x.a & y.a), M(x.b & y.b)}; }
+    friend INLINE_MEMBER M2 operator|(M2 x, M2 y) { return {M(x.a | y.a), M(x.b | y.b)}; }
+};
+
+struct I2 {
+    I a, b;
 };
 
 struct V2 {
     V a, b;
     INLINE_MEMBER V2() {}
     INLINE_MEMBER V2(V both) : a(both), b(both) {}
+#if HPCFIT_LANES > 1
     INLINE_MEMBER V2(R both) : a(c(both)), b(a) {}
+#endif
     INLINE_MEMBER V2(V one, V other) : a(one), b(other) {}
     INLINE_MEMBER V2& operator+=(V2 y) { return a += y.a, b += y.b, *this; }
     INLINE_MEMBER V2& operator-=(V2 y) { return a -= y.a, b -= y.b, *this; }
@@ -37,7 +42,8 @@ INLINE V2 choose(M2 test, V2 yes, V2 no) { return {choose(test.a, yes.a, no.a), 
 INLINE V2 pow_(V2 x, V2 y) { return {pow_(x.a, y.a), pow_(x.b, y.b)}; }
 INLINE V2 atan2_(V2 x, V2 y) { return {atan2_(x.a, y.a), atan2_(x.b, y.b)}; }
 INLINE V2 fmod_(V2 x, V2 y) { return {fmod_(x.a, y.a), fmod_(x.b, y.b)}; }
-INLINE bool any(M2 test) { return any(test.a | test.b); }
+INLINE M2 not_(M2 test) { return {not_(test.a), not_(test.b)}; }
+INLINE bool any_(M2 test) { return any_(test.a | test.b); }
 #define HPCFIT_PAIRED(name) \
     INLINE V2 name(V2 x) { return {name(x.a), name(x.b)}; }
 HPCFIT_PAIRED(fabs_)

@@ -5,6 +5,7 @@
 //     end(lanes)              after the last sample of a block
 // Each thread has its own recorder, made in `work_bytes` of memory.
 #pragma once
+#include <cstdlib>
 #include <mutex>
 
 struct Stimulus {

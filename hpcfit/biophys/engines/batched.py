@@ -71,10 +71,12 @@ class BatchedEngine:
         stimuli: Sequence[Stimulus],
         settings: EngineSettings,
         target: str = "native",
+        lanes: int | None = None,
     ) -> None:
         """Generate and compile the kernel, or find it in the cache.
 
-        target: the processor, as the compiler's -march names it.
+        target: the processor, as the compiler's -march names it; lanes: individuals in a block, as many as fit into a
+        vector register if not given; 1 is what a device's source is, compiled for this processor.
 
         Raises
         ------
@@ -92,7 +94,7 @@ class BatchedEngine:
         }
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
-        self.lanes = vector_bytes(target) // self.real.itemsize
+        self.lanes = lanes or vector_bytes(target) // self.real.itemsize
         gates = _gates(self.plan, settings.dt_ms, grid_for(self.real, self.lanes))
         real = "float" if precision == "single" else "double"
         self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
@@ -103,14 +105,14 @@ class BatchedEngine:
         )
 
     @classmethod
-    def of(cls, neuron: NeuronEngine) -> "BatchedEngine":
-        """The same cell, stimuli and settings as a NEURON engine's."""
+    def of(cls, neuron: NeuronEngine, lanes: int | None = None) -> "BatchedEngine":
+        """The same cell, stimuli and settings as a NEURON engine's.  lanes: see __init__."""
         structure = neuron.structure()
         owners = {instance.owner: instance.mechanism for instance in structure.instances}
         names = dict.fromkeys(owners.get(name, name) for name in structure.mechanisms)
-        settings = neuron.settings
+        settings, stimuli = neuron.settings, tuple(neuron.stimuli.values())
         mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, settings.order, settings.tables_honoured)
-        return cls(neuron.cell, structure, mechanisms, tuple(neuron.stimuli.values()), neuron.settings)
+        return cls(neuron.cell, structure, mechanisms, stimuli, settings, lanes=lanes)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
         """Responses of every individual to the named stimuli, float32 in single precision.  See Engine.simulate."""
