@@ -9,7 +9,8 @@ template <class V, class M> struct Segment {
 
 INLINE Segment<V, M> segment_of(V v, R low) {
     const V x = (v - low) * gate_per_mV;
-    const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
+    constexpr R top = R(SEGMENTS) * (R(1) - (sizeof(R) == 8 ? R(0x1p-52) : R(0x1p-23)));  // next to the end of the last
+    const V inside = least(most(x, c(0)), c(top));
     const M index = __builtin_convertvector(inside, M);
     // What is not a number counts as inside.
     return {index, inside - __builtin_convertvector(index, V) - R(0.5), fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2)};
