@@ -1,6 +1,6 @@
 """What does a step of the batched kernel consist of, what share of this core's peaks is that, what holds its speed?
 
-    envs/local python benchmarks/roofline.py [--quick] [--fit data/l5pc/fit_full.toml]
+    envs/local python benchmarks/roofline.py [--quick] [--fit data/l5pc/fit.toml]
 
 Counts come from the disassembled kernel, times the plan's nodes; peaks are timed in the same run; the bound of each
 resource is what the step would take if that alone limited it.  Variants of the kernel then run in turns with it, so
@@ -133,7 +133,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two short rounds, no variants")
-    parser.add_argument("--fit", type=Path, default=ROOT / "data" / "l5pc" / "fit_full.toml")
+    parser.add_argument("--fit", type=Path, default=ROOT / "data" / "l5pc" / "fit.toml")
     arguments = parser.parse_args()
     workload = Workload(arguments.fit)
     nodes = len(workload.structure.parent)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from hpcfit.biophys.accuracy import Observed, Reference, errors, make_reference, spike_times_ms
+from hpcfit.biophys.engine_settings import MODES, EngineSettings
 from hpcfit.biophys.engines.interface import Engine, Responses
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine, neuron_factory
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
-from hpcfit.biophys.settings import MODES, EngineSettings
 from hpcfit.biophys.targets import site_settings
 from hpcfit.config import read_toml
 from hpcfit.errors import ConfigError, EngineError, InputError, MechanismError

@@ -29,7 +29,8 @@ INLINE const R* tables_again() {
 
 INLINE Segment<V, M, I> segment_of(V v, R low) {
     const V x = (v - low) * gate_per_mV;
-    const V inside = least(most(x, c(0)), c(R(SEGMENTS) - R(1e-3)));
+    constexpr R top = R(SEGMENTS) * (R(1) - (sizeof(R) == 8 ? R(0x1p-52) : R(0x1p-23)));  // next to the end of the last
+    const V inside = least(most(x, c(0)), c(top));
     const I index = truncated(inside);
     // What is not a number counts as inside.
     const M outside = fabs_(x - R(SEGMENTS / 2)) > R(SEGMENTS / 2);

@@ -64,4 +64,3 @@ def tables_cpp(plan: Plan, mechanism: Mechanism, dt_ms: float) -> Iterator[str]:
         yield f"    return looked_up(values_{names[name]}, {len(lookup.values) - 1}, R({lookup.low!r}), "
         yield f"        R({lookup.per_unit!r}), x);"
         yield "}"
-        yield f"INLINE V2 {names[name]}(V2 x) {{ return {{{names[name]}(x.a), {names[name]}(x.b)}}; }}"
