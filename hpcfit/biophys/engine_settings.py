@@ -54,7 +54,7 @@ class EngineSettings(Settings):
     @property
     def tables_honoured(self) -> bool:
         """Are TABLE statements honoured?"""
-        exact = self.kind == "neuron" or self.precision == "double"
+        exact = self.kind != "batched" or self.precision == "double"
         return exact if self.tables is None else self.tables == "honour"
 
     @model_validator(mode="before")

@@ -42,7 +42,7 @@ INLINE Segment<V2, M2, I2> segment_of(V2 v, R low) {
     return {{a.index, b.index}, {a.u, b.u}, {a.outside, b.outside}, a.tables};
 }
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && HPCFIT_LANES > 1
 template <class V, class M> INLINE V permuted(V table, M index) {
     if constexpr (sizeof(R) == 4) return (V)_mm512_permutexvar_ps((__m512i)index, (__m512)table);
     else return (V)_mm512_permutexvar_pd((__m512i)index, (__m512d)table);
