@@ -27,7 +27,8 @@ def test_the_python_block_runs(monkeypatch):
 def test_every_verb_it_names_exists_and_takes_those_options():
     commands = re.findall(r"^    envs/local hpcfit (.+?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
     assert len(commands) >= 5
-    known = {command.name or command.callback.__name__ for command in app.registered_commands} | {"import"}
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     assert {command.split()[0] for command in commands} <= known
     done = subprocess.run(
         [sys.executable, "-m", "hpcfit.cli", "import", "bluepyopt", "--help"],

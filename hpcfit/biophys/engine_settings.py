@@ -31,7 +31,8 @@ class EngineSettings(Settings):
     mode: Literal["default", "fast", "exact"] | None = None
     """Of the batched kernel: sets precision, order and dt_ms together (MODES); one that is given goes first."""
     fallback: Literal["refuse", "neuron"] = "refuse"
-    """What happens when the batched kernel cannot translate a mechanism: an error, or NEURON simulates and says so."""
+    """What happens when the batched kernel cannot translate a mechanism: an error, or NEURON simulates and says so.
+    TABLEs are then treated as the kernel would have."""
     integrator: Literal["fixed", "cvode"] = "fixed"
     dt_ms: Positive = 0.025
     order: Literal[1, 2] = 2

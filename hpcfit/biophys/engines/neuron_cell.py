@@ -251,8 +251,15 @@ class NeuronCell:
 
     def _check_values(self) -> None:
         """Would NEURON take the values, and the ends of the bounds?"""
-        for name in tabulating(self.h):  # a table is made once, at its first use: not with these values
-            setattr(self.h, f"usetable_{name}", 0.0)
+        # A table is made once, at its first use: not with these values.
+        before = {f"usetable_{name}": getattr(self.h, f"usetable_{name}") for name in tabulating(self.h)}
+        for name in before:
+            setattr(self.h, name, 0.0)
+        self._try_values()
+        for name, value in before.items():
+            setattr(self.h, name, value)
+
+    def _try_values(self) -> None:
         self.v_init_mV = self.cell.settings.v_init_mV
         for parameter, setter in zip(self.cell.parameters, self._setters, strict=True):
             for value in parameter.bounds or (parameter.value or 0.0,):
