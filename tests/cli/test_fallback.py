@@ -59,8 +59,8 @@ def test_neuron_simulates_where_allowed_and_everything_says_so(untranslatable, h
     assert note in Ledger.open(Path("fallen")).header.environment["simulator"]
     assert "VERBATIM" in Path("fallen/report/report.html").read_text()
     assert note in hpcfit("status", "fallen").out
-    # Its numbers are those of a fit by NEURON, without TABLEs as single precision is by default; going on keeps the line
-    # and one line for each generation.
+    # Its numbers are those of a fit by NEURON, without TABLEs as single precision is by default; going on keeps
+    # the line and one line for each generation.
     assert hpcfit("fit", untranslatable('tables = "ignore"'), "--generations", 2, "--run", "plain").code == 0
     ours, theirs = (package.open_run(name) for name in ("fallen", "plain"))
     assert ours.best.score == theirs.best.score and ours.best.parameters == theirs.best.parameters
