@@ -2,8 +2,8 @@
 
     envs/local python benchmarks/threads.py [--quick] [--fit data/l5pc/fit.toml] [--population N]
 
-The same population and stimuli with one thread and with two, in turns; ratios within a round, their median quoted.  Wall
-time: on a machine where others compute, it says nothing.
+The same population and stimuli with one thread and with two, in turns; ratios within a round, their median quoted.
+Wall time: on a machine where others compute, it says nothing.
 """
 
 import argparse
