@@ -32,6 +32,17 @@ BREAKPOINT {
     i = g * f * (v + 40)
 }""",
     ),
+    # a branch on what all compartments share
+    "timed": (
+        "",
+        "",
+        """ASSIGNED { v i up }
+BREAKPOINT {
+    up = 0
+    if (t > 5 && t < 10) { up = 1 }
+    i = g * (1 + up) * (v + 40)
+}""",
+    ),
     # arrays of a DEFINEd size, FROM loops, a kinetic scheme over shells with volumes
     "shells": (
         "USEION ca WRITE cai, ica",

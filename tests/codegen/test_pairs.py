@@ -32,6 +32,7 @@ BINARY = {
     "other": "choose(x != y, x * 2, y)",
     "both": "choose((x > y) & (x > R(1)), x, y)",
     "either": "choose((x > y) | (x > R(1)), x, y)",
+    "alike": "choose(c(R(1)) < c(R(2)), x, y) + choose(c(R(1)) > c(R(2)), x, y)",  # a test of what all nodes share
     "neither": "choose(not_(x > y), x, y)",
     "anywhere": "choose(x == x, x * R(any_(x > R(2.5)) ? 2 : 1), x)",
 }

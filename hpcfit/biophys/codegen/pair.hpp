@@ -4,6 +4,9 @@
 
 struct M2 {
     M a, b;
+    INLINE_MEMBER M2() {}
+    INLINE_MEMBER M2(M both) : a(both), b(both) {}
+    INLINE_MEMBER M2(M one, M other) : a(one), b(other) {}
     friend INLINE_MEMBER M2 operator&(M2 x, M2 y) { return {M(x.a & y.a), M(x.b & y.b)}; }
     friend INLINE_MEMBER M2 operator|(M2 x, M2 y) { return {M(x.a | y.a), M(x.b | y.b)}; }
 };
