@@ -4,11 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpcfit.biophys import extract as features
     from hpcfit.jobs import load, open_run, run, simulate
 
     __version__: str
 
-__all__ = ["__version__", "load", "open_run", "run", "simulate"]
+__all__ = ["__version__", "features", "load", "open_run", "run", "simulate"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("hpcfit.run")
     if name == "__version__":
         value = importlib.import_module("importlib.metadata").version("hpcfit")
+    elif name == "features":
+        value = importlib.import_module("hpcfit.biophys.extract")
     elif name in __all__:
         value = getattr(importlib.import_module("hpcfit.jobs"), name)
     else:

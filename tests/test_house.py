@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "cli": {"jobs", "report", "doctor", *BASE},
 }
 # The public face of the package: names only.  hpcfit.run(...) is a verb of jobs, see hpcfit/run/__init__.py.
-PUBLIC = {"hpcfit": {"jobs", "run"}, "hpcfit.run": {"jobs"}}
+PUBLIC = {"hpcfit": {"biophys", "jobs", "run"}, "hpcfit.run": {"jobs"}}
 
 # Packages of others that only some modules may import (a prefix of the module's name), here and nowhere else.
 MAY_IMPORT_FOREIGN = {
@@ -272,7 +272,7 @@ def test_run_is_verb_and_room_in_every_import_order(first):
 def test_public_names_are_listed_and_others_refused():
     import hpcfit
 
-    assert set(hpcfit.__all__) == {"__version__", "load", "open_run", "run", "simulate"} <= set(dir(hpcfit))
+    assert set(hpcfit.__all__) == {"__version__", "features", "load", "open_run", "run", "simulate"} <= set(dir(hpcfit))
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", hpcfit.__version__)
     with pytest.raises(AttributeError, match="no attribute 'fit'; it has"):
         getattr(hpcfit, "fit")  # noqa: B009
@@ -284,3 +284,4 @@ def test_public_names_resolve():
 
     assert [getattr(hpcfit, n) for n in ("load", "simulate", "open_run")] == [jobs.load, jobs.simulate, jobs.open_run]
     assert callable(hpcfit.run) and callable(jobs.run)
+    assert hpcfit.features.feature_names()

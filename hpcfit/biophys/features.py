@@ -1,7 +1,7 @@
 """What are the features of a voltage trace?  eFEL's values, one number a trace and feature, NaN where there is none.
 
-eFEL (Ranjan et al., github.com/openbraininstitute/eFEL) keeps its settings in globals, so each call here sets them all
-and leaves eFEL's defaults behind: the order of calls cannot matter.
+They come from our own kernel, or from eFEL (Ranjan et al., github.com/openbraininstitute/eFEL).  eFEL keeps its
+settings in globals, so each call here sets them all and leaves eFEL's defaults behind: order cannot matter.
 """
 
 import difflib
@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.extract import ExtractSettings
+from hpcfit.biophys.extract import extract as extract_ours
+from hpcfit.biophys.extract.names import FUNCTIONS
 from hpcfit.biophys.settings import FeatureSettings
 from hpcfit.errors import ConfigError
 
@@ -53,6 +56,7 @@ def extract(
     settings: FeatureSettings,
     i_nA: np.ndarray | None = None,
     stimulus_nA: float | None = None,
+    threads: int = 1,
 ) -> np.ndarray:
     """Feature values, float64: (traces, features).
 
@@ -71,13 +75,56 @@ def extract(
     names
         eFEL's names.
     settings
-        Spike threshold, derivative threshold, interpolation step and strictness of the window.
+        Who reads; spike threshold, derivative threshold, interpolation step and strictness of the window.
     i_nA
         (time,), the same for all traces: needed by the features in NEED_CURRENT, which are NaN without it.
     stimulus_nA
         Amplitude of the step, less holding: needed by the features in NEED_AMPLITUDE, which are NaN without it.
+    threads
+        Of our kernel; 0: one for every core this process may use.
     """
-    traces = np.atleast_2d(np.asarray(v_mV, dtype=float))
+    traces = np.atleast_2d(np.asarray(v_mV, dtype=None if _is_single(v_mV) else float))
+    values = np.full((len(traces), len(names)), np.nan)
+    ours = [column for column, name in enumerate(names) if settings.backend == "hpcfit" and name in FUNCTIONS]
+    if ours and traces.size:
+        mine = [names[column] for column in ours]
+        chosen = _extract_settings(settings)
+        table = extract_ours(traces, dt_ms, window_ms, mine, chosen, stimulus_nA=stimulus_nA, threads=threads)
+        values[:, ours] = table.mean
+    theirs = [column for column in range(len(names)) if column not in ours]
+    if theirs:
+        wanted = [names[column] for column in theirs]
+        values[:, theirs] = _by_efel(traces.astype(float), dt_ms, window_ms, wanted, settings, i_nA, stimulus_nA)
+    return values
+
+
+def all_ours(names: Sequence[str], settings: FeatureSettings) -> bool:
+    """Whether our kernel reads all these features, so that a worker process has nothing to add."""
+    return settings.backend == "hpcfit" and all(name in FUNCTIONS for name in names)
+
+
+def _is_single(v_mV: np.ndarray) -> bool:
+    return getattr(v_mV, "dtype", None) == np.float32
+
+
+def _extract_settings(settings: FeatureSettings) -> ExtractSettings:
+    return ExtractSettings(
+        Threshold=settings.threshold_mV,
+        DerivativeThreshold=settings.derivative_threshold,
+        interp_step=settings.interpolation_step_ms,
+        strict_stiminterval=settings.strict_stimulus_interval,
+    )
+
+
+def _by_efel(
+    traces: np.ndarray,
+    dt_ms: float,
+    window_ms: tuple[float, float],
+    names: list[str],
+    settings: FeatureSettings,
+    i_nA: np.ndarray | None,
+    stimulus_nA: float | None,
+) -> np.ndarray:
     values = np.full((len(traces), len(names)), np.nan)
     shared: dict[str, Any] = {
         "T": np.arange(traces.shape[1]) * dt_ms,
@@ -92,7 +139,7 @@ def extract(
     try:
         for row, trace in zip(values, traces, strict=True):
             if np.all(np.isfinite(trace)):
-                row[:] = _values({**shared, "V": trace}, list(names))
+                row[:] = _values({**shared, "V": trace}, names)
     finally:
         _set_up(None)
     return values

@@ -5,7 +5,7 @@ F(x) = sum over stimuli and score functions of weight * |feature(x) - mean| / sd
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,6 +79,8 @@ class Evaluator:
         self.problem = problem
         self._engine = engine
         self._executor = executor
+        threads = problem.settings.engine.workers
+        self._here = replace(problem.feature_factory()(), threads=threads)
 
     def __call__(self, vectors: np.ndarray) -> Evaluation:
         """vectors: (n, parameters) in the unit cube."""
@@ -134,6 +136,8 @@ class Evaluator:
         """
         terms = self.problem.targets.terms
         values = np.full((len(responses.status), len(terms)), np.nan)
+        if self._here.all_ours:
+            return self._features_here(responses, values), 0
         blocks, unread = self._blocks(responses), 0
         outcomes = self._executor.map([task for _, _, task in blocks])
         for (rows, stimulus, _), outcome in zip(blocks, outcomes, strict=True):
@@ -143,6 +147,15 @@ class Evaluator:
                 continue
             values[rows, self.problem.targets.columns(stimulus)] = outcome.value
         return values, unread
+
+    def _features_here(self, responses: Responses, values: np.ndarray) -> np.ndarray:
+        """Fills values (individuals, score functions) in this process, whose threads share the responses."""
+        for number, stimulus in enumerate(responses.stimuli):
+            status = responses.status[:, number]
+            if np.any(status == Status.OK):
+                found = self._here.features(stimulus, responses.v_mV[number], responses.sites, responses.dt_ms, status)
+                values[:, self.problem.targets.columns(stimulus)] = found
+        return values
 
     def _blocks(self, responses: Responses) -> Sequence[tuple[slice, str, Task]]:
         """What workers read features of: views of the responses, which are copied only as they are sent."""

@@ -1,4 +1,4 @@
-"""How far is an individual from its targets?  Features in worker processes, scores in plain array arithmetic.
+"""How far is an individual from its targets?  Features in threads, or eFEL's in worker processes; scores in arrays.
 
     F(x) = sum over stimuli and score functions of  weight * |value - mean| / sd         (Ladd et al. 2021)
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from hpcfit.biophys.electrodes import Step
 from hpcfit.biophys.engines.interface import Status
-from hpcfit.biophys.features import NEED_CURRENT, extract
+from hpcfit.biophys.features import NEED_CURRENT, all_ours, extract
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import FeatureSettings, FitSettings, PenaltySettings, StimulusSettings
 from hpcfit.biophys.targets import site_settings
@@ -56,9 +56,16 @@ class StimulusScoring:
 
 @dataclass(frozen=True)
 class FeatureService:
-    """Reads features of simulated voltages; one in each worker process."""
+    """Reads features of simulated voltages; one in each worker process, or one here when all features are ours."""
 
     stimuli: dict[str, StimulusScoring]
+    threads: int = 1
+
+    @property
+    def all_ours(self) -> bool:
+        """Whether no feature needs eFEL, and with it a worker process."""
+        groups = [group for scoring in self.stimuli.values() for group in scoring.features]
+        return all(all_ours(group.names, group.settings) for group in groups)
 
     def features(
         self, stimulus: str, v_mV: np.ndarray, sites: tuple[str, ...], dt_ms: float, status: np.ndarray
@@ -81,6 +88,7 @@ class FeatureService:
                 group.settings,
                 i_nA=None if scoring.i_nA is None else scoring.i_nA[: traces.shape[1]],
                 stimulus_nA=scoring.stimulus_nA,
+                threads=self.threads,
             )
         for trace in scoring.traces:
             values[good, trace.column] = trace_distance(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hpcfit.biophys.consistency import check_names
+from hpcfit.biophys.default_features import DEFAULT_FEATURES, SD_FLOORS
 from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Waveform
 from hpcfit.biophys.engine_settings import EngineSettings
 from hpcfit.biophys.expression import check_expression
@@ -12,50 +13,7 @@ from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.config import InputPath, Settings
 from hpcfit.settings import RunSettings, StrategySettings
 
-SD_FLOORS = {
-    "Spikecount": 0.5,
-    "Spikecount_stimint": 0.5,
-    "voltage_base": 0.5,
-    "steady_state_voltage": 0.5,
-    "steady_state_voltage_stimend": 0.5,
-    "voltage_after_stim": 0.5,
-    "minimum_voltage": 0.5,
-    "maximum_voltage": 0.5,
-    "AP_begin_voltage": 0.5,
-    "AP_height": 0.5,
-    "AHP_depth": 0.5,
-    "AHP_depth_abs": 0.5,
-    "AHP_depth_abs_slow": 0.5,
-}
-"""Smallest sd that recordings can give these features: half a spike, half a millivolt."""
-
 Region = Literal["all", "somatic", "axonal", "apical", "basal"]
-
-DEFAULT_FEATURES = (
-    "Spikecount",
-    "mean_frequency",
-    "time_to_first_spike",
-    "ISI_values",
-    "ISI_CV",
-    "doublet_ISI",
-    "inv_last_ISI",
-    "adaptation_index2",
-    "AP_amplitude",
-    "AP_width",
-    "AP_duration_half_width",
-    "AP_begin_voltage",
-    "AP_rise_rate",
-    "AP_fall_rate",
-    "AHP_depth",
-    "AHP_slow_time",
-    "voltage_base",
-    "steady_state_voltage",
-    "sag_amplitude",
-    "decay_time_constant_after_stim",
-)
-"""Twenty score functions for step responses, by eFEL's names (doublet_ISI is the first interval)."""
-
-
 PER_SECTION = ("Ra", "L")
 """Variables that a section has once, not once per segment."""
 
@@ -267,8 +225,10 @@ class ScoreSettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """How eFEL reads features, and the smallest sd a recorded feature is given."""
+    """How features are read, in eFEL's definitions, and the smallest sd a recorded feature is given."""
 
+    backend: Literal["hpcfit", "efel"] = "hpcfit"
+    """Who reads them: our kernel, which leaves to eFEL the features that it lacks; or eFEL alone.  Numbers agree."""
     threshold_mV: float = -20.0
     derivative_threshold: Positive = 10.0
     interpolation_step_ms: Positive = 0.1

@@ -17,6 +17,7 @@ from hpcfit.errors import ConfigError
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "ephys" / "C060114A7.h5"
 DT_MS = 0.1
 WINDOW_MS = (100.0, 400.0)
+BY_EFEL = FeatureSettings(backend="efel")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def directly(v_mV, dt_ms, window_ms, names, **extra):
 
 def test_every_feature_of_every_trace_is_what_efel_gives(traces):
     names = feature_names()
-    values = extract(traces, DT_MS, WINDOW_MS, names, FeatureSettings())
+    values = extract(traces, DT_MS, WINDOW_MS, names, BY_EFEL)
     expected = np.array([directly(trace, DT_MS, WINDOW_MS, names) for trace in traces])
     assert values.shape == (5, len(names)) and values.dtype == np.float64
     assert np.array_equal(np.isfinite(values), np.isfinite(expected))
@@ -61,7 +62,7 @@ def test_every_feature_of_every_trace_is_what_efel_gives(traces):
 )
 def test_features_of_real_sweeps_are_what_efel_gives(pattern, window_ms):
     for sweep in read_sweeps(REAL, [pattern]):
-        values = extract(sweep.v_mV, sweep.dt_ms, window_ms, DEFAULT_FEATURES, FeatureSettings())[0]
+        values = extract(sweep.v_mV, sweep.dt_ms, window_ms, DEFAULT_FEATURES, BY_EFEL)[0]
         expected = directly(sweep.v_mV, sweep.dt_ms, window_ms, DEFAULT_FEATURES)
         assert np.array_equal(values, expected, equal_nan=True), sweep.name
 

@@ -39,10 +39,10 @@ FLAGS = (
 )
 
 
-def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:
+def library(source: str, folder: Path, target: str = "native", flags: tuple[str, ...] = FLAGS) -> ctypes.CDLL:
     """The compiled source.
 
-    source: one translation unit; folder: the cache; target: what -march is given.
+    source: one translation unit; folder: the cache; target: what -march is given; flags: the compiler's others.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def library(source: str, folder: Path, target: str = "native") -> ctypes.CDLL:
     StorageError
         When the cache cannot be written.
     """
-    place = folder / f"{_content_hash(source, target)}.so"
+    place = folder / f"{_content_hash(source, target, flags)}.so"
     if not place.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(place.with_suffix(".lock")):
                 if not place.exists():
-                    _compile(source, place, target)
+                    _compile(source, place, target, flags)
         except OSError as error:
             raise StorageError(
                 f"{folder}: compiled kernels cannot be kept here ({os.strerror(error.errno or 0)}); free some space, "
@@ -101,8 +101,8 @@ def machine() -> str:
     return f"{compiler()} {_compiler_version()} {_cpu()}"
 
 
-def _content_hash(source: str, target: str) -> str:
-    digest = hashlib.sha256(f"{compiler()} {_compiler_version()} {target} {' '.join(FLAGS)} {_cpu()}".encode())
+def _content_hash(source: str, target: str, flags: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(f"{compiler()} {_compiler_version()} {target} {' '.join(flags)} {_cpu()}".encode())
     for name in HEADERS:
         digest.update((HERE / name).read_bytes())
     digest.update(source.encode())
@@ -124,11 +124,11 @@ def _cpu() -> str:
     return os.uname().machine
 
 
-def _compile(source: str, place: Path, target: str) -> None:
+def _compile(source: str, place: Path, target: str, flags: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{place.stem}.", dir=place.parent) as name:
         work = Path(name)
         (work / "kernel.cpp").write_text(source)
-        command = [compiler(), *FLAGS, f"-march={target}", f"-I{HERE}", "kernel.cpp", "-o", "kernel.so"]
+        command = [compiler(), *flags, f"-march={target}", f"-I{HERE}", "kernel.cpp", "-o", "kernel.so"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
             kept = place.with_suffix(".failed.cpp")

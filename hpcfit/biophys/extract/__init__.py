@@ -1,0 +1,165 @@
+"""What are the features of many traces?  One call, one pass over each trace, eFEL's numbers.
+
+    table = hpcfit.features.extract(v_mV, 0.1, (700, 2700), ["AP_amplitude", "mean_frequency"])
+    table.mean                          # (traces, features), NaN where undefined
+    values, offsets = table.values("AP_amplitude")   # trace i has values[offsets[i] : offsets[i + 1]]
+
+Definitions, names, units, defaults and failures are those of eFEL 5.7 asked for one feature at a time
+(github.com/openbraininstitute/eFEL); docs/features.md lists what differs and why.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcfit.biophys.extract.kernel import run
+from hpcfit.biophys.extract.names import check_names, feature_names
+from hpcfit.biophys.extract.options import ExtractSettings
+from hpcfit.biophys.extract.plan import build_plan, uniform_plan
+from hpcfit.biophys.extract.reasons import Reason
+from hpcfit.errors import InputError
+
+__all__ = ["ExtractSettings", "FeatureTable", "Reason", "extract", "feature_names"]
+
+_UNEVEN = 1e-6
+"""Sampling intervals may differ by this, relatively: times of a file are rounded."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of a batch.
+
+    Attributes
+    ----------
+    names
+        Of the features, in the order of the columns.
+    mean
+        (traces, features) float64: the mean of a feature's values, NaN where undefined.
+    count, reason
+        (traces, features): how many values there are; why there is no mean, a value of Reason, else 0.
+    """
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    count: np.ndarray
+    reason: np.ndarray
+    _values: np.ndarray
+
+    def __len__(self) -> int:
+        """How many traces there are."""
+        return len(self.mean)
+
+    def values(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """All values of a feature, (total,), and offsets, (traces + 1,): trace i has values[offsets[i]:offsets[i + 1]].
+
+        Raises KeyError when the feature was not asked for.
+        """
+        if name not in self.names:
+            raise KeyError(f"{name} was not extracted; there are {', '.join(self.names)}")
+        column = self.names.index(name)
+        counts = self.count[:, column].astype(np.int64)
+        begins = np.concatenate([[0], np.cumsum(self.count, dtype=np.int64)])[:-1].reshape(self.count.shape)[:, column]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        return self._values[np.repeat(begins, counts) + within], offsets
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The means of one feature: (traces,)."""
+        return self.mean[:, self.names.index(name)]
+
+
+def extract(
+    v_mV: np.ndarray,
+    dt_ms: float | np.ndarray,
+    stimulus_window: tuple[float, float],
+    names: Sequence[str],
+    settings: ExtractSettings | Mapping[str, Any] | None = None,
+    *,
+    stimulus_nA: float | None = None,
+    threads: int = 0,
+) -> FeatureTable:
+    """Features of traces.
+
+    A trace with a NaN or an infinity has no features.  A window that reaches beyond the trace, or lies outside it, is
+    no error: what needs the missing samples is undefined (Reason.OUTSIDE), the rest is not.
+
+    Parameters
+    ----------
+    v_mV
+        (traces, time) or (time,), float32 or float64 (anything else is converted to float64), mV.
+    dt_ms
+        Sampling interval, ms: sample i is at i * dt_ms; or the times themselves, (time,), evenly spaced.
+    stimulus_window
+        Start and end of the stimulus, ms.
+    names
+        Features, by eFEL's names: `feature_names()` lists them.
+    settings
+        ExtractSettings, or some of eFEL's settings with values.
+    stimulus_nA
+        Amplitude of the step, which the input resistances need.
+    threads
+        How many threads; 0: one for every core this process may use.  Results do not depend on it.
+
+    Raises
+    ------
+    ConfigError
+        When a feature (with the nearest name) or a setting does not exist or cannot be meant.
+    InputError
+        When traces are empty or not numbers, times are not evenly spaced, or the window does not end after its start.
+    EngineError
+        When there is no C++ compiler.
+    """
+    names = tuple(names)
+    check_names(names)
+    settings = ExtractSettings.of(settings)
+    samples = _samples(v_mV)
+    window_ms = _window(stimulus_window)
+    if np.ndim(dt_ms) == 0:
+        interval_ms = float(dt_ms)
+        if not (interval_ms > 0 and np.isfinite(interval_ms)):
+            raise InputError(f"dt_ms = {dt_ms}; the sampling interval has to be positive, in ms")
+        plan = uniform_plan(samples.shape[1], interval_ms, window_ms, settings, stimulus_nA)
+    else:
+        plan = build_plan(_times(np.asarray(dt_ms), samples.shape[1]), window_ms, settings, stimulus_nA)
+    mean, count, reason, values = run(plan, samples, names, threads or len(os.sched_getaffinity(0)), lists=True)
+    assert values is not None
+    return FeatureTable(names, mean, count, reason, values)
+
+
+def _samples(v_mV: np.ndarray) -> np.ndarray:
+    try:
+        given = np.asarray(v_mV)
+        samples = np.atleast_2d(np.ascontiguousarray(given, dtype=np.float32 if given.dtype == np.float32 else float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"v_mV: not an array of numbers ({error}); give (traces, time) in mV") from None
+    if samples.ndim != 2:
+        raise InputError(f"v_mV has the shape {samples.shape}; give (traces, time), or (time,) for one trace")
+    if samples.shape[1] == 0:
+        raise InputError(f"v_mV has the shape {samples.shape}: its traces hold no sample")
+    return samples
+
+
+def _window(given: tuple[float, float]) -> tuple[float, float]:
+    start_ms, end_ms = (float(edge) for edge in given)
+    if not (np.isfinite(start_ms) and np.isfinite(end_ms) and start_ms < end_ms):
+        raise InputError(f"stimulus_window = ({start_ms:g}, {end_ms:g}) ms; it has to end after its start")
+    return start_ms, end_ms
+
+
+def _times(t_ms: np.ndarray, count: int) -> np.ndarray:
+    t_ms = t_ms.astype(float)
+    if t_ms.shape != (count,):
+        raise InputError(f"dt_ms has the shape {t_ms.shape}; give one number, or the time of each of {count} samples")
+    intervals_ms = np.diff(t_ms)
+    if not np.all(np.isfinite(t_ms)) or np.any(intervals_ms <= 0):
+        raise InputError("dt_ms: times have to be finite and increase from sample to sample")
+    if count > 2 and np.ptp(intervals_ms) > _UNEVEN * np.max(np.abs(t_ms)):
+        worst = int(np.argmax(np.abs(intervals_ms - np.median(intervals_ms))))
+        raise InputError(
+            f"dt_ms: times are not evenly spaced: {intervals_ms[worst]:g} ms after sample {worst}, elsewhere "
+            f"{np.median(intervals_ms):g} ms; resample the traces to a fixed interval"
+        )
+    return t_ms

@@ -1,0 +1,84 @@
+"""How are features read?  eFEL's settings, by eFEL's names and with its defaults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hpcfit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """Settings of an extraction.  Voltages in mV, times in ms, slopes in mV/ms.
+
+    Raises
+    ------
+    ConfigError
+        When a value cannot be meant: a step that is not positive, a fraction outside [0, 1).
+    """
+
+    Threshold: float = -20.0
+    """A spike rises and falls through it."""
+    strict_stiminterval: bool = False
+    """Whether spikes outside the stimulus do not count."""
+    interp_step: float = 0.1
+    """Traces are interpolated to this step before anything is read."""
+    DerivativeThreshold: float = 10.0
+    """A spike begins where the slope last exceeds this ..."""
+    DerivativeWindow: int = 3
+    """... for so many samples ..."""
+    DownDerivativeThreshold: float = -12.0
+    """... and ends where, after its steepest fall, the slope is back above this."""
+    ignore_first_ISI: bool = True
+    spike_skipf: float = 0.1
+    max_spike_skip: int = 2
+    """adaptation_index and ISI_log_slope_skip leave out the first spike_skipf of the spikes, at most max_spike_skip."""
+    initial_perc: float = 0.1
+    voltage_base_start_perc: float = 0.9
+    voltage_base_end_perc: float = 1.0
+    """voltage_base is read between these fractions of the stimulus' start ..."""
+    voltage_base_mode: str = "mean"
+    """... as a mean or a median."""
+    rise_start_perc: float = 0.0
+    rise_end_perc: float = 1.0
+    sahp_start: float = 5.0
+    burst_factor: float = 1.5
+    strict_burst_factor: float = 2.0
+    initburst_freq_threshold: float = 50
+    initburst_sahp_start: float = 5
+    initburst_sahp_end: float = 100
+    AP_phaseslope_range: int = 2
+    precision_threshold: float = 1e-10
+    decay_start_after_stim: float = 1.0
+    decay_end_after_stim: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise end as a wrong number."""
+        for name in ("interp_step", "DerivativeWindow", "burst_factor", "strict_burst_factor"):
+            self._require(name, getattr(self, name) > 0, "greater than 0")
+        for name in ("spike_skipf", "initial_perc"):
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        for name in ("max_spike_skip", "AP_phaseslope_range"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        self._require("voltage_base_mode", self.voltage_base_mode in ("mean", "median"), "mean or median")
+        self._require(
+            "decay_end_after_stim",
+            self.decay_end_after_stim > self.decay_start_after_stim,
+            "after decay_start_after_stim",
+        )
+
+    def _require(self, name: str, good: bool, wanted: str) -> None:
+        if not good:
+            raise ConfigError(f"feature settings: {name} = {getattr(self, name)!r}; it has to be {wanted}")
+
+    @classmethod
+    def of(cls, given: "ExtractSettings | Mapping[str, Any] | None") -> "ExtractSettings":
+        """What the caller gave: settings, some of eFEL's names with values, or nothing.  Raises ConfigError."""
+        if isinstance(given, ExtractSettings):
+            return given
+        known = {each.name for each in fields(cls)}
+        chosen: dict[str, Any] = dict(given or {})
+        for name in chosen:
+            if name not in known:
+                raise ConfigError(f"feature settings: there is no {name}; there are {', '.join(sorted(known))}")
+        return cls(**chosen)
