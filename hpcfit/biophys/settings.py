@@ -9,7 +9,7 @@ from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Wa
 from hpcfit.biophys.expression import check_expression
 from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.config import InputPath, Settings
-from hpcfit.settings import RunSettings, Seconds, StrategySettings
+from hpcfit.settings import AnyStrategySettings, RunSettings, Seconds, StrategySettings
 
 SD_FLOORS = {
     "Spikecount": 0.5,
@@ -389,7 +389,7 @@ class FitSettings(Settings):
     features: FeatureSettings = FeatureSettings()
     penalties: PenaltySettings = PenaltySettings()
     engine: EngineSettings = EngineSettings()
-    strategy: StrategySettings = StrategySettings()
+    strategy: AnyStrategySettings = StrategySettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
