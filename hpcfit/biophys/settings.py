@@ -11,7 +11,7 @@ from hpcfit.biophys.engine_settings import EngineSettings
 from hpcfit.biophys.expression import check_expression
 from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.config import InputPath, Settings
-from hpcfit.settings import RunSettings, StrategySettings
+from hpcfit.settings import AnyStrategySettings, RunSettings, StrategySettings
 
 Region = Literal["all", "somatic", "axonal", "apical", "basal"]
 PER_SECTION = ("Ra", "L")
@@ -273,7 +273,7 @@ class FitSettings(Settings):
     features: FeatureSettings = FeatureSettings()
     penalties: PenaltySettings = PenaltySettings()
     engine: EngineSettings = EngineSettings()
-    strategy: StrategySettings = StrategySettings()
+    strategy: AnyStrategySettings = StrategySettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")

@@ -12,9 +12,9 @@ from typing import Literal, final, get_args
 
 import numpy as np
 
+from hpcfit.evolve.breeding import Breeding
 from hpcfit.evolve.operators import Crossover, Mutation, require_choice
-from hpcfit.evolve.strategy import NO_PARENT, Offspring, Operator, Survivors, ranking
-from hpcfit.evolve.streams import SEED_BITS, draws, require_unsigned
+from hpcfit.evolve.strategy import Offspring, Survivors, checked_scores, ranking
 
 Survival = Literal["mu_plus_lambda", "mu_comma_lambda"]
 
@@ -63,31 +63,34 @@ class GeneticAlgorithm:
 
     def __post_init__(self) -> None:
         require_choice("survival", self.survival, get_args(Survival))
-        require_unsigned("seed", self.seed, SEED_BITS)
-        for name in ("dimensions", "parents", "offspring", "tournament"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is too small; give at least 1")
+        _ = self._breeding  # its checks
         if not 0.0 <= self.distinct < 1.0:
             raise ValueError(
                 f"distinct = {self.distinct} is no side of a cell of the unit cube; give 0 <= distinct < 1"
-            )
-        if self.initial is not None and self.initial < self.parents:
-            raise ValueError(
-                f"initial = {self.initial} is smaller than parents = {self.parents}; "
-                f"raise initial to at least {self.parents}"
             )
         if self.survival == "mu_comma_lambda" and self.offspring < self.parents:
             raise ValueError(
                 f"offspring = {self.offspring} is smaller than parents = {self.parents}, too few survivors for "
                 f"mu_comma_lambda; raise offspring to at least {self.parents} or choose mu_plus_lambda"
             )
-        if self.crossover.rate > 0.0 and self.parents < 2:
-            raise ValueError("parents = 1 cannot be crossed; give at least 2 parents or crossover.rate = 0")
-        if self.crossover.rate + self.mutation.rate > 1.0:
-            raise ValueError(
-                f"crossover.rate = {self.crossover.rate} and mutation.rate = {self.mutation.rate} add up to more than "
-                "1, but an offspring arises by one of them; lower one of the two"
-            )
+
+    @property
+    def state(self) -> type[Survivors]:
+        """See Strategy.state."""
+        return Survivors
+
+    @property
+    def _breeding(self) -> Breeding:
+        return Breeding(
+            dimensions=self.dimensions,
+            parents=self.parents,
+            offspring=self.offspring,
+            crossover=self.crossover,
+            mutation=self.mutation,
+            seed=self.seed,
+            initial=self.initial,
+            tournament=self.tournament,
+        )
 
     def ask(self, survivors: Survivors | None, start: np.ndarray | None = None) -> Offspring:
         """The generation after `survivors`, or generation 0 if None: uniform in the unit cube.
@@ -105,17 +108,14 @@ class GeneticAlgorithm:
             If `survivors` are not (mu, P), or `start` does not fit.
         """
         if survivors is None:
-            return self._first(start)
+            return self._breeding.first(start)
         if start is not None:
             raise ValueError(
                 f"start vectors were given for generation {survivors.generation + 1}; give them for 0 only"
             )
-        if survivors.vectors.shape != (self.parents, self.dimensions):
-            raise ValueError(
-                f"survivors have vectors of shape {survivors.vectors.shape}, parents and dimensions are "
-                f"{(self.parents, self.dimensions)}; resume with the settings the run was started with"
-            )
-        return self._next(survivors)
+        # Best first whatever the caller's order, so that survivors read back from a ledger give the same offspring.
+        best = ranking(survivors.scores, survivors.ids)
+        return self._breeding.next(survivors.generation + 1, survivors.vectors[best], survivors.ids[best])
 
     def tell(self, survivors: Survivors | None, offspring: Offspring, scores: np.ndarray) -> Survivors:
         """The best mu, best first: ties go to the older member, NaN comes last but survives for want of better.
@@ -134,15 +134,7 @@ class GeneticAlgorithm:
         ValueError
             If the scores are not one per offspring, or the generations do not follow each other.
         """
-        scores = np.asarray(scores, dtype=np.float64)
-        if scores.shape != offspring.ids.shape:
-            raise ValueError(f"scores have shape {scores.shape}; give one score per offspring, {offspring.ids.shape}")
-        expected = 0 if survivors is None else survivors.generation + 1
-        if offspring.generation != expected:
-            raise ValueError(
-                f"offspring are of generation {offspring.generation}, the survivors ask for {expected}; "
-                "tell with the survivors that the offspring were asked with"
-            )
+        scores = checked_scores(survivors, offspring, scores)
         vectors, ids = offspring.vectors, offspring.ids
         if survivors is not None and self.survival == "mu_plus_lambda":
             vectors = np.concatenate([survivors.vectors, vectors])
@@ -155,56 +147,8 @@ class GeneticAlgorithm:
         return Survivors(offspring.generation, vectors[best], scores[best], ids[best])
 
     def ids(self, generation: int) -> np.ndarray:
-        """(lambda,) int64 ids of the members of a generation, counted through the run; (initial,) for generation 0."""
-        first = self.initial or max(self.offspring, self.parents)
-        if generation == 0:
-            return np.arange(first, dtype=np.int64)
-        return first + (generation - 1) * self.offspring + np.arange(self.offspring, dtype=np.int64)
-
-    def _first(self, start: np.ndarray | None) -> Offspring:
-        ids = self.ids(0)
-        n = len(ids)
-        vectors = draws(self.seed, 0, "initial", (n, self.dimensions))
-        if start is not None:
-            vectors[: len(start)] = _checked_start(np.asarray(start, dtype=np.float64), vectors.shape)
-        parents = np.full((n, 2), NO_PARENT, dtype=np.int64)
-        return Offspring(0, ids, vectors, parents, np.full(n, Operator.INITIAL, dtype=np.int8))
-
-    def _next(self, survivors: Survivors) -> Offspring:
-        generation = survivors.generation + 1
-        # Best first whatever the caller's order, so that survivors read back from a ledger give the same offspring.
-        best = ranking(survivors.scores, survivors.ids)
-        pool, pool_ids = survivors.vectors[best], survivors.ids[best]
-        operator, one, other = self._choices(generation)
-        shape = (self.offspring, self.dimensions)
-        # Every member has all three numbers per gene, used or not: what one consumes must not shift another's.
-        u = np.stack([draws(self.seed, generation, f"gene {k}", shape) for k in range(3)])
-        crossed = np.flatnonzero(operator == Operator.CROSSOVER)
-        mutated = np.flatnonzero(operator == Operator.MUTATION)
-        vectors = pool[one]
-        vectors[crossed] = self.crossover.child(pool[one[crossed]], pool[other[crossed]], u[:, crossed])
-        vectors[mutated] = self.mutation.mutant(pool[one[mutated]], u[:, mutated])
-        parents = np.stack([pool_ids[one], np.full(self.offspring, NO_PARENT)], axis=1)
-        parents[crossed, 1] = pool_ids[other[crossed]]
-        return Offspring(generation, self.ids(generation), vectors, parents, operator)
-
-    def _choices(self, generation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(lambda,) each: the operator, and the ranks of two distinct parents (the second for crossover)."""
-        u = draws(self.seed, generation, "operator", (self.offspring, 3))
-        operator = np.full(self.offspring, Operator.REPRODUCTION, dtype=np.int8)
-        operator[u[:, 0] < self.crossover.rate + self.mutation.rate] = Operator.MUTATION
-        operator[u[:, 0] < self.crossover.rate] = Operator.CROSSOVER
-        one = _tournament(u[:, 1], self.parents, self.tournament)
-        other = _tournament(u[:, 2], max(self.parents - 1, 1), self.tournament)
-        return operator, one, other + (other >= one)
-
-
-def _tournament(u: np.ndarray, n: int, size: int) -> np.ndarray:
-    """Ranks in [0, n) of the best of `size` members drawn with replacement, from one uniform number each.
-
-    By inversion: the best rank is at least r with probability (1 - r / n)**size.  u and the result: (members,).
-    """
-    return np.floor(n * (1.0 - (1.0 - u) ** (1.0 / size))).astype(np.int64)
+        """See Breeding.ids."""
+        return self._breeding.ids(generation)
 
 
 def _one_of_each_cell_first(vectors: np.ndarray, side: float) -> np.ndarray:
@@ -213,12 +157,3 @@ def _one_of_each_cell_first(vectors: np.ndarray, side: float) -> np.ndarray:
     repeated = np.ones(len(vectors), dtype=bool)
     repeated[first] = False
     return np.argsort(repeated, kind="stable")
-
-
-def _checked_start(start: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    n, dimensions = shape
-    if start.ndim != 2 or start.shape[1] != dimensions or len(start) > n:
-        raise ValueError(f"start vectors have shape {start.shape}; give at most {n} rows of {dimensions} columns")
-    if not np.all((start >= 0.0) & (start <= 1.0)):
-        raise ValueError("start vectors leave the unit cube (or are NaN); map physical values to [0, 1] first")
-    return start

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
 
@@ -23,6 +23,12 @@ class Operator(IntEnum):
     CROSSOVER = 1
     MUTATION = 2
     REPRODUCTION = 3
+    SAMPLE = 4
+    """Drawn from a distribution (CMA-ES)."""
+    FLIGHT = 5
+    """A particle moved by its velocity."""
+    DIFFERENCE = 6
+    """A member displaced by differences of others (differential evolution)."""
 
 
 @final
@@ -86,10 +92,16 @@ class Survivors:
 
 
 State = TypeVar("State")
+"""A dataclass: `generation` (int), and else arrays, which the ledger keeps as survivor_NAME."""
 
 
 class Strategy(Protocol[State]):
     """Moves a population.  State is what the strategy remembers between generations: `Survivors` for a GA."""
+
+    @property
+    def state(self) -> type[State]:
+        """What the strategy's memory is rebuilt as, from the ledger's arrays."""
+        ...
 
     def ask(self, survivors: State | None) -> Offspring:
         """The next generation; generation 0 if `survivors` is None."""
@@ -106,3 +118,31 @@ class Strategy(Protocol[State]):
 def ranking(scores: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """(n,) indices, best first: low score, then low id (the older member), NaN last.  scores, ids: (n,)."""
     return np.lexsort((ids, scores))
+
+
+def finite_or_inf(scores: np.ndarray) -> np.ndarray:
+    """(n,) scores with +inf for what is none, so that it loses every comparison."""
+    return np.where(np.isfinite(scores), scores, np.inf)
+
+
+def checked_scores(
+    memory: Any | None, offspring: Offspring, scores: np.ndarray, objectives: bool = False
+) -> np.ndarray:
+    """The scores as float64: (lambda,), or (lambda, objectives).
+
+    Raises
+    ------
+    ValueError
+        If they are not one (or one row) per offspring, or the offspring do not follow `memory`'s generation.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    one = "row of objectives" if objectives else "score"
+    if scores.shape[:1] != offspring.ids.shape or scores.ndim != 1 + objectives:
+        raise ValueError(f"scores have shape {scores.shape}; give one {one} per offspring, {offspring.ids.shape}")
+    expected = 0 if memory is None else memory.generation + 1
+    if offspring.generation != expected:
+        raise ValueError(
+            f"offspring are of generation {offspring.generation}, the survivors ask for {expected}; "
+            "tell with the survivors that the offspring were asked with"
+        )
+    return scores

@@ -93,7 +93,7 @@ def gaussian(x: np.ndarray, sigma: float, gene_rate: float, u_gene: np.ndarray, 
     u_gene, normals : numpy.ndarray
         (members, P): whether a gene mutates, and its step in units of sigma.
     """
-    return np.where(u_gene < gene_rate, _reflected(x + sigma * normals), x)
+    return np.where(u_gene < gene_rate, reflected(x + sigma * normals), x)
 
 
 def uniform_mutation(x: np.ndarray, gene_rate: float, u_gene: np.ndarray, u_value: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def standard_normals(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * np.pi * v)
 
 
-def _reflected(y: np.ndarray) -> np.ndarray:
+def reflected(y: np.ndarray) -> np.ndarray:
     """Fold the real line into [0, 1], as often as needed; a value inside stays as it is, to the last bit."""
     folded = np.abs(y) % 2.0
     return np.minimum(folded, 2.0 - folded)

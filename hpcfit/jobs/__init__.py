@@ -15,13 +15,14 @@ from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
 from hpcfit.biophys.engines.memory import gib, memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
+from hpcfit.biophys.objectives import term_groups
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.config import read_toml, validate
 from hpcfit.errors import ConfigError, InputError
-from hpcfit.evolve.course import genetic_algorithm
+from hpcfit.evolve.choice import strategy_course
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.results import write_results
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
@@ -225,8 +226,8 @@ def describe(path: str | Path) -> str:
 
 def _memory_line(problem: Problem, engine: Engine) -> str:
     """What simulating the largest generation takes.  Raises EngineError when one individual does not fit."""
-    strategy, stimuli = problem.settings.strategy, problem.scored_stimuli
-    population = max(strategy.initial or strategy.parents, strategy.offspring)
+    stimuli = problem.scored_stimuli
+    population = problem.settings.strategy.largest_generation(len(problem.space.names))
     parts = portions(engine, population, stimuli)
     split = f" in each of {len(parts)} portions of the population" if len(parts) > 1 else ""
     largest = engine.memory(min(population, parts[0].stop), stimuli)
@@ -282,7 +283,9 @@ def _generations(
 ) -> str:
     """Run them; gives the reason it stopped."""
     ends = problem.settings.run
-    course = genetic_algorithm(problem.settings.strategy, len(problem.space.names), ends.seed)
+    strategy = problem.settings.strategy
+    objectives = term_groups(problem.targets.terms, getattr(strategy, "objectives", "terms"))
+    course = strategy_course(strategy, len(problem.space.names), ends.seed, objectives)
 
     def after(generation: Generation, standing: Standing) -> None:
         journal.generation(generation, standing)

@@ -30,6 +30,7 @@ _MAY_CHANGE = (
     "run.evaluations",
     "run.wall_clock_s",
     "run.target_score",
+    "run.stop",
     "engine.workers",
     "engine.deadline_s",
     "engine.fallback",

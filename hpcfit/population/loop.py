@@ -33,9 +33,9 @@ class Course(Protocol):
         ...
 
     def survivors(
-        self, last: Generation | None, offspring: Mapping[str, np.ndarray], scores: np.ndarray
+        self, last: Generation | None, offspring: Mapping[str, np.ndarray], evaluation: Evaluation
     ) -> Mapping[str, np.ndarray]:
-        """What to remember once their scores (n,) are known: arrays named survivor_*."""
+        """What to remember once they are evaluated: arrays named survivor_*."""
         ...
 
 
@@ -47,13 +47,25 @@ class Standing:
     evaluations: int = 0
     best: float = np.inf
     slowest_s: float = 0.0
+    history: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    """The best score of the run after each generation."""
 
     def after(self, generation: Generation) -> "Standing":
         """The standing one generation later."""
         scores = generation.arrays["scores"]
         best = float(min(scores[np.isfinite(scores)], default=np.inf))
         slowest = max(self.slowest_s, generation.timings_s.get("total", 0.0))
-        return Standing(self.generations + 1, self.evaluations + len(scores), min(self.best, best), slowest)
+        best = min(self.best, best)
+        return Standing(self.generations + 1, self.evaluations + len(scores), best, slowest, (*self.history, best))
+
+    def improvement_percent(self, generations: int) -> float:
+        """By how much of what it was the best score fell in the latest generations; infinite before there are more."""
+        if len(self.history) <= generations:
+            return np.inf
+        before = self.history[-1 - generations]
+        if self.best == before:
+            return 0.0
+        return 100.0 * (before - self.best) / abs(before) if before and np.isfinite(before) else np.inf
 
 
 def run_generations(
@@ -89,7 +101,7 @@ def run_generations(
         asked = time.monotonic()
         evaluation = evaluate(offspring["vectors"])
         told = time.monotonic()
-        survivors = course.survivors(last, offspring, evaluation.scores)
+        survivors = course.survivors(last, offspring, evaluation)
         evolve_s = asked - start + time.monotonic() - told
         timings = {**evaluation.timings_s, "evolve": evolve_s, "write": write_s}
         timings["total"] = time.monotonic() - start + write_s
@@ -113,6 +125,10 @@ def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 
         return f"all {ends.generations} generations done"
     if ends.target_score is not None and standing.best <= ends.target_score:
         return f"best score {standing.best:.6g} reached the target {ends.target_score:g}"
+    if (stop := ends.stop) is not None:
+        improved = standing.improvement_percent(stop.stagnant_generations)
+        if improved <= stop.improvement_percent:
+            return f"the best score fell by only {improved:.2g} % in {stop.stagnant_generations} generations"
     if ends.evaluations is not None and standing.evaluations + coming > ends.evaluations:
         return f"{standing.evaluations} of {ends.evaluations} evaluations done; another generation would be too many"
     if ends.wall_clock_s is not None and standing.slowest_s and elapsed_s + standing.slowest_s > ends.wall_clock_s:

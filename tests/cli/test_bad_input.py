@@ -216,6 +216,56 @@ SETTINGS = {
         "./fit.toml: strategy: mutation.sigma = 1 belongs to",
         "remove",
     ),
+    "unknown strategy": (
+        "[strategy]",
+        '[strategy]\nkind = "ibae"',
+        "./fit.toml: strategy.kind = 'ibae': must be one of mu_plus_lambda, mu_comma_lambda, ibea, nsga2, cma_es, p",
+    ),
+    "option of another strategy": (
+        "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
+        '[strategy]\nkind = "cma_es"\noffspring = 6',
+        "./fit.toml: unknown key strategy.offspring; known here: active, kind, population, restart_s",
+    ),
+    "misspelt option of a strategy": (
+        "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
+        '[strategy]\nkind = "particle_swarm"\ninertai = 0.6',
+        "./fit.toml: unknown key strategy.inertai; did you mean inertia?",
+    ),
+    "idle option of a strategy": (
+        "[strategy]",
+        '[strategy]\nkind = "nsga2"\nkappa = 0.1',
+        "./fit.toml: strategy: kappa = 0.1 belongs to kind = 'ibea', but kind is 'nsga2'; remove it",
+    ),
+    "idle option of a variant": (
+        "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
+        '[strategy]\nkind = "differential_evolution"\nvariant = "best_1"\nbest_fraction = 0.2',
+        "./fit.toml: strategy: best_fraction = 0.2 belongs to variant = 'current_to_pbest_1', but variant is 'best_1'",
+    ),
+    "range that is none": (
+        "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
+        '[strategy]\nkind = "differential_evolution"\nscale = [0.9, 0.5]',
+        "./fit.toml: strategy: scale = [0.9, 0.5] is no range; give the smaller number first",
+    ),
+    "unknown objectives": (
+        "[strategy]",
+        '[strategy]\nkind = "ibea"\nobjectives = "features"',
+        "./fit.toml: strategy.objectives = 'features': must be 'terms', 'stimuli' or 'families'",
+    ),
+    "population too small": (
+        "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
+        '[strategy]\nkind = "cma_es"\npopulation = 3',
+        "./fit.toml: strategy.population = 3: must be greater than or equal to 4",
+    ),
+    "stop without its number": (
+        "seed = 3",
+        "stop = { improvement_percent = 1 }",
+        "./fit.toml: run.stop.stagnant_generations is missing; add it",
+    ),
+    "unknown way to stop": (
+        "seed = 3",
+        "stop = { stagnation = 3 }",
+        "./fit.toml: unknown key run.stop.stagnation; did you mean stagnant_generations?",
+    ),
     "newer schema": ("[cell]", "schema = 2\n[cell]", "./fit.toml: schema = 2: must be 1"),
     "steps that do not fit": (
         "workers = 2",

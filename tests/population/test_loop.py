@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcfit.errors import StorageError
-from hpcfit.evolve.course import genetic_algorithm
+from hpcfit.evolve.choice import strategy_course
 from hpcfit.population.ledger import Header, Ledger, same_numbers
 from hpcfit.population.loop import Evaluation, Standing, run_generations
 from hpcfit.settings import RunSettings, StrategySettings
@@ -33,9 +33,9 @@ class Countdown:
         n = self.first + number
         return {"ids": np.arange(n) + 100 * number, "vectors": start + np.linspace(0, 1, 2 * n).reshape(n, 2)}
 
-    def survivors(self, last, offspring, scores):
+    def survivors(self, last, offspring, evaluation):
         before = 0.0 if last is None else last.arrays["survivor_sum"][0]
-        return {"survivor_sum": np.array([before + np.nansum(scores) / 7])}
+        return {"survivor_sum": np.array([before + np.nansum(evaluation.scores) / 7])}
 
 
 def evaluate(vectors: np.ndarray) -> Evaluation:
@@ -236,7 +236,7 @@ def sphere(vectors: np.ndarray) -> Evaluation:
 
 def fit(ledger: Ledger, generations: int, kind: str, seed: int) -> None:
     strategy = StrategySettings(kind=kind, parents=4, offspring=10, initial=13)
-    run_generations(genetic_algorithm(strategy, 3, seed), sphere, ledger, RunSettings(generations=generations))
+    run_generations(strategy_course(strategy, 3, seed), sphere, ledger, RunSettings(generations=generations))
 
 
 @settings(max_examples=20, deadline=None)
