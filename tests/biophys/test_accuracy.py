@@ -7,8 +7,9 @@ import pytest
 
 import hpcfit as package
 from hpcfit.biophys.accuracy import Observed, errors, make_reference, spike_times_ms
-from hpcfit.biophys.engine_settings import MODES, EngineSettings, StimulusSettings
+from hpcfit.biophys.engine_settings import MODES, EngineSettings
 from hpcfit.biophys.engines.interface import Status
+from hpcfit.biophys.settings import StimulusSettings
 from hpcfit.biophys.terms import Term
 from hpcfit.jobs.accuracy import SCHEMES, Request, Scheme, accuracy_table
 
