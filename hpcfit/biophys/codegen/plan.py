@@ -86,7 +86,7 @@ def fixed_values(plan: Plan, mechanism: Mechanism, dt_ms: float) -> dict[str, fl
     for name, value in mechanism.parameters.items():
         slot = Slot(mechanism.name, name)
         found = {group.literals.get(slot, value) for group in groups}
-        varying = (slot in (*group.lanes, *group.numbers, *group.states) for group in groups)
+        varying = (slot in (*group.lanes, *group.shared, *group.numbers, *group.states) for group in groups)
         if len(found) == 1 and not any(varying):
             fixed[name] = found.pop()
     return fixed
