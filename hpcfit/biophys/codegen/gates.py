@@ -13,9 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hpcfit.biophys.codegen.algebra import assigned_in, names_in
+from hpcfit.biophys.codegen.algebra import assigned_in, read_before_set
 from hpcfit.biophys.codegen.interpret import run
-from hpcfit.biophys.codegen.ir import Assign, If, Mechanism, Statement
+from hpcfit.biophys.codegen.ir import Mechanism
+from hpcfit.biophys.codegen.plan import kept
 
 _POINTS = 24
 """Where a function is sampled on each segment: more than the highest degree."""
@@ -106,10 +107,10 @@ def voltage_gates(mechanism: Mechanism, values: Mapping[str, float]) -> bool:
     """
     if not mechanism.states or not mechanism.advance:
         return False
-    own = {*mechanism.states, *assigned_in(mechanism.advance), "v"}
-    if not _names(mechanism.advance) <= own | set(values):
+    if not read_before_set(mechanism.advance) <= {*mechanism.states, "v", *values}:
         return False
-    if assigned_in(mechanism.advance) & {name for ion in mechanism.ions for name in (*ion.reads, *ion.writes)}:
+    others = {name for ion in mechanism.ions for name in (*ion.reads, *ion.writes)} | set(kept(mechanism))
+    if assigned_in(mechanism.advance) & others:  # the statements do more than advance the states
         return False
     v = np.linspace(-120.0, 70.0, 39)
     return all(_is_own_affine(mechanism, state, values, v) for state in mechanism.states)
@@ -212,14 +213,3 @@ def _is_own_affine(mechanism: Mechanism, state: str, values: Mapping[str, float]
     elsewhere = _updated(mechanism, state, values, v, 0.5, others=0.1)
     affine = np.allclose(middle, (low + high) / 2, rtol=1e-12, atol=1e-12)
     return bool(affine and np.all(np.isfinite(low + high)) and np.array_equal(middle, elsewhere))
-
-
-def _names(statements: Sequence[Statement]) -> set[str]:
-    found: set[str] = set()
-    for statement in statements:
-        if isinstance(statement, Assign):
-            found |= names_in(statement.value) | {statement.target}
-        else:
-            assert isinstance(statement, If)
-            found |= names_in(statement.test) | _names(statement.then) | _names(statement.otherwise)
-    return found

@@ -197,8 +197,11 @@ def _reversals(plan: Plan, group: NodeClass) -> Iterator[str]:
     for ion in dict.fromkeys(ion.name for mechanism in group.mechanisms for ion in mechanism.ions):
         follows = follows_nernst(plan.structure, ion, group.nodes)
         if follows and {f"{ion}i", f"{ion}o"} & set(changing):
-            factor = 1e3 * _GAS * (plan.structure.celsius + _ZERO_C) / _FARADAY / plan.structure.ions[ion].charge
-            yield f"const V now_e{ion} = R({factor!r}) * log_(x_ion_{ion}o / x_ion_{ion}i);"
+            charge = plan.structure.ions[ion].charge
+            # As NEURON's own nernst: 0 without a charge.
+            factor = 1e3 * _GAS * (plan.structure.celsius + _ZERO_C) / _FARADAY / charge if charge else 0.0
+            value = f"R({factor!r}) * log_(x_ion_{ion}o / x_ion_{ion}i)" if charge else "V(c(0))"
+            yield f"const V now_e{ion} = {value};"
 
 
 def _with_reversals(plan: Plan, group: NodeClass, names: dict[str, str]) -> dict[str, str]:
