@@ -198,9 +198,11 @@ def _reversals(plan: Plan, group: NodeClass) -> Iterator[str]:
         follows = follows_nernst(plan.structure, ion, group.nodes)
         if follows and {f"{ion}i", f"{ion}o"} & set(changing):
             charge = plan.structure.ions[ion].charge
-            # As NEURON's own nernst: 0 without a charge.
+            # As NEURON's own nernst(): 0 without a charge, 1e6 mV where there is no concentration.
             factor = 1e3 * _GAS * (plan.structure.celsius + _ZERO_C) / _FARADAY / charge if charge else 0.0
-            value = f"R({factor!r}) * log_(x_ion_{ion}o / x_ion_{ion}i)" if charge else "V(c(0))"
+            inside, outside = f"x_ion_{ion}i", f"x_ion_{ion}o"
+            value = f"choose({outside} <= 0, V(c(R(-1e6))), R({factor!r}) * log_({outside} / {inside}))"
+            value = f"choose({inside} <= 0, V(c(R(1e6))), {value})" if charge else "V(c(0))"
             yield f"const V now_e{ion} = {value};"
 
 

@@ -77,6 +77,10 @@ def _ion_names(file: File, path: Path) -> set[str]:
     found: set[str] = set()
     for ion in file.ions:
         known = {f"e{ion.name}", f"i{ion.name}", f"{ion.name}i", f"{ion.name}o"}
+        if f"e{ion.name}" in ion.writes:
+            what = f"WRITE e{ion.name}: a reversal potential that a mechanism writes is not translated; "
+            cure = f"let Nernst's equation follow the concentrations, or set e{ion.name} as a parameter"
+            refuse(path, ion.line, what + cure)
         used = {*ion.reads, *ion.writes}
         if used - known:
             what = ", ".join(sorted(used - known))
