@@ -43,7 +43,8 @@ def test_nothing_inside_and_no_charge(tmp_path, valence, target):
     theirs = hpcfit.simulate(cell, values, [STIMULUS]).v_mV[0]
     ours = hpcfit.simulate(cell, values, [STIMULUS], EngineSettings(kind="batched", precision="double")).v_mV[0]
     assert np.all(np.isfinite(theirs)) and np.max(np.abs(theirs - ours)) < 1e-8
-    assert (np.max(np.abs(theirs[0] - theirs[1])) > 0.01) == (valence != ""), "1e6 mV are meant to matter"
+    # A current of 1e6 mV: for as long as there is nothing inside, which is the first step, or all of the time.
+    assert np.max(np.abs(theirs[0] - theirs[1])) > (1.0 if target == "0" else 0.05)
 
 
 def test_a_mechanism_that_writes_a_reversal_potential_is_refused_with_its_line(tmp_path):
