@@ -231,6 +231,8 @@ def _initial(plan: Plan, group: NodeClass) -> Iterator[str]:
                     np.isin(pool.nodes, group.nodes)
                 ][0]
                 yield f"{_variable(slot)} = c(R({float(start)!r}));"
+        elif slot.owner == "ion":  # its current, which an INITIAL may read: no current has been computed yet
+            yield f"{_variable(slot)} = c(0);"
     for mechanism in group.mechanisms:
         yield f"{guard(plan, group, mechanism)}{{"
         yield from _local_currents(mechanism)

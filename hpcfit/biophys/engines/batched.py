@@ -1,7 +1,6 @@
 """The batched engine: a whole population in one compiled kernel, individuals in the lanes of vector registers."""
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, St
 from hpcfit.biophys.engines.kernel_call import Ends, Input, KernelCall, kernel_input, most_spikes, samples_of
 from hpcfit.biophys.engines.lane_inputs import making_bytes, parameter_table, row_length
 from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
-from hpcfit.biophys.engines.mod_files import cache_folder, mod_files
+from hpcfit.biophys.engines.mod_files import cache_folder, mechanism_name, mod_files
 from hpcfit.biophys.engines.neuron import NeuronEngine
 from hpcfit.biophys.engines.nmodl import read_mechanism
 from hpcfit.biophys.settings import EngineSettings
@@ -51,13 +50,6 @@ def read_mechanisms(
             "put a .mod file of it under another name into cell.mechanisms, or use engine.kind = 'neuron'"
         )
     return {name: read_mechanism(known[name], order, tables) for name in names}
-
-
-def mechanism_name(path: Path) -> str:
-    """What a .mod file's SUFFIX or POINT_PROCESS line names, else the file's own name."""
-    text = re.sub(r"\bCOMMENT\b.*?\bENDCOMMENT\b", "", path.read_text(errors="replace"), flags=re.DOTALL)
-    found = re.search(r"^[^:?\n]*\b(?:SUFFIX|POINT_PROCESS)\s+(\w+)", text, flags=re.MULTILINE)
-    return found.group(1) if found else path.stem
 
 
 class BatchedEngine:

@@ -28,6 +28,13 @@ def mod_files(folder: Path) -> list[Path]:
     return files
 
 
+def mechanism_name(path: Path) -> str:
+    """What a .mod file's SUFFIX or POINT_PROCESS line names, else the file's own name."""
+    text = re.sub(r"\bCOMMENT\b.*?\bENDCOMMENT\b", "", path.read_text(errors="replace"), flags=re.DOTALL)
+    found = re.search(r"^[^:?\n]*\b(?:SUFFIX|POINT_PROCESS)\s+(\w+)", text, flags=re.MULTILINE)
+    return found.group(1) if found else path.stem
+
+
 def compiled(folder: Path) -> Path:
     """The library of the folder's mechanisms, compiled if the cache has none for this content.
 

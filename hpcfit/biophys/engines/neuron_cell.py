@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
+from hpcfit.biophys.engines.leftovers import Leftovers
 from hpcfit.biophys.expression import evaluate
 from hpcfit.biophys.settings import PER_SECTION, ParameterSettings, SiteSettings
 from hpcfit.errors import ConfigError, InputError, MechanismError
@@ -88,6 +89,7 @@ class NeuronCell:
         if cell.settings.axon == "stub":
             self._replace_axon()
         self._insert_mechanisms()
+        self._leftovers = Leftovers(h, self.sections("all"), cell.settings.mechanisms)
         h.distance(0, 0.5, sec=self.object.soma[0])
         self.point_values: dict[str, float] = {}
         """Of parameters that belong to point processes, NAME.variable and its value now."""
@@ -99,8 +101,11 @@ class NeuronCell:
     def set_parameters(self, values: np.ndarray) -> None:
         """Set every parameter, fixed ones too, in the order of the file: nothing stays from the last individual.
 
-        values: (free parameters,), in their units.
+        values: (free parameters,), in their units.  References to variables of mechanisms may end here.
         """
+        if self._leftovers.mechanisms:
+            self._leftovers.put_away()
+            self._setters = [self._setter(parameter) for parameter in self.cell.parameters]
         free = iter(values)
         self.h.celsius = self.cell.settings.celsius
         self.v_init_mV = self.cell.settings.v_init_mV

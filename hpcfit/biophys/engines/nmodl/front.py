@@ -13,6 +13,7 @@ from hpcfit.biophys.codegen.optimise import folded, needed, propagated
 from hpcfit.biophys.engines.nmodl.conductance import conductances
 from hpcfit.biophys.engines.nmodl.parser import parse
 from hpcfit.biophys.engines.nmodl.receive import received
+from hpcfit.biophys.engines.nmodl.shared import check_globals
 from hpcfit.biophys.engines.nmodl.solve import solved
 from hpcfit.biophys.engines.nmodl.syntax import File, Solve, array_of
 from hpcfit.biophys.engines.nmodl.tables import needed_tables
@@ -56,13 +57,13 @@ def read_mechanism(path: Path, order: int = 1, tables: bool = False) -> Mechanis
     current_names = _current_names(file)
     entries, net = _entries(file, to, bool(current_names)), received(file, to)
     entries = replace(entries, receive_initial=net.initial, receive=net.statements)
-    entries = _with_own_copies(entries, file, names, to)
+    entries, copies = _with_own_copies(entries, file, names, to)
     current, slopes = conductances(entries.current, current_names, to.fresh)
     entries = replace(entries, current=current)
     entries = _trimmed(
         entries, file, names, slopes, (*net.arguments, *(n for s in net.sends for n in (s.delay, s.flag)))
     )
-    return replace(
+    mechanism = replace(
         _mechanism(file, entries, names, slopes, path),
         arguments=net.arguments,
         receive=entries.receive,
@@ -70,6 +71,8 @@ def read_mechanism(path: Path, order: int = 1, tables: bool = False) -> Mechanis
         sends=net.sends,
         tables=needed_tables(to.tables or {}, entries.all()),
     )
+    check_globals(file, mechanism, copies, path)
+    return mechanism
 
 
 def _ion_names(file: File, path: Path) -> set[str]:
@@ -143,8 +146,13 @@ def _own_names(entry: Statements, to: Translator) -> Statements:
     return (*starts, *renamed(entry, names | copies))
 
 
-def _with_own_copies(entries: Entries, file: File, ion_names: set[str], to: Translator) -> Entries:
-    """Entries in which a PARAMETER that is assigned has a copy, which INITIAL sets: its own value stays as given."""
+def _with_own_copies(
+    entries: Entries, file: File, ion_names: set[str], to: Translator
+) -> tuple[Entries, dict[str, str]]:
+    """Entries in which a PARAMETER that is assigned has a copy, which INITIAL sets: its own value stays as given.
+
+    With them the PARAMETER that each copy stands for.
+    """
     written = set().union(*(assigned_in(entry) for entry in entries.all()))
     not_ours = ion_names | set(file.states) | set(SPECIAL) | {*file.nonspecific, *file.electrode}
     changed = sorted((written & set(file.parameters)) - not_ours)
@@ -152,7 +160,7 @@ def _with_own_copies(entries: Entries, file: File, ion_names: set[str], to: Tran
     file.assigned.update({copy: file.parameters[name] for name, copy in copies.items()})
     initial, *others = (renamed(entry, copies) for entry in entries.all())
     starts = tuple(Assign(copy, Name(name)) for name, copy in copies.items())
-    return Entries((*starts, *initial), *others)
+    return Entries((*starts, *initial), *others), {copy: name for name, copy in copies.items()}
 
 
 def _trimmed(
