@@ -20,14 +20,14 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Translated, and not seen to differ."""
-        return not self.checked.refusals and (self.trial is None or self.trial.verdict != "different")
+        """Translated, taken, and not seen to differ."""
+        return not self.checked.refusals and (self.trial is None or self.trial.verdict not in ("different", "refused"))
 
 
 def check_mechanisms(paths: Iterable[Path], against_neuron: bool = False, orders: Sequence[int] = (1, 2)) -> list[Row]:
     """A row for every .mod file of the paths (files, or folders that are searched to the bottom).
 
-    against_neuron: compare what is translated and not a point process with NEURON, on all cores; orders: of the step.
+    against_neuron: compare what is translated with NEURON, on all cores; orders: of the step.
 
     Raises
     ------
@@ -43,11 +43,7 @@ def check_mechanisms(paths: Iterable[Path], against_neuron: bool = False, orders
 
 
 def _trial(checked: Checked, orders: Sequence[int]) -> Trial | None:
-    if checked.refusals:
-        return None
-    if checked.kind != "density":
-        return Trial("untried", reason="a point process is not compared here")
-    return try_against_neuron(checked.path.resolve(), orders)
+    return None if checked.refusals else try_against_neuron(checked.path.resolve(), orders)
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

@@ -181,3 +181,14 @@ def test_check_reports_every_refusal_with_its_line_and_counts(tmp_path):
     assert [row.good for row in rows] == [False, True]
     assert [remark.line for remark in rows[1].checked.remarks] == [4]
     assert report(rows).splitlines()[-1] == "2 files: 1 translated, 1 refused"
+
+
+def test_point_processes_are_compared_too_and_what_events_make_untranslatable_is_refused(tmp_path):
+    synapse = "NEURON { POINT_PROCESS syn NONSPECIFIC_CURRENT i RANGE tau }\nPARAMETER { tau = 3 } ASSIGNED { v i }\n"
+    synapse += "STATE { g }\nINITIAL { g = 0 }\nBREAKPOINT { SOLVE fall METHOD cnexp i = g * v }\n"
+    synapse += "DERIVATIVE fall { g' = -g / tau }\n"
+    (tmp_path / "syn.mod").write_text(synapse + "NET_RECEIVE(w) { g = g + w }\n")
+    (tmp_path / "sending.mod").write_text(synapse + "NET_RECEIVE(w) {\n if (flag == 0) { net_send(g, 1) }\n}\n")
+    sending, plain = check_mechanisms([tmp_path], against_neuron=True, orders=(2,))
+    assert plain.trial.verdict == "same" and plain.trial.effect_mV > 1
+    assert sending.trial.verdict == "refused" and "sending.mod, line 8: " in sending.trial.reason and not sending.good

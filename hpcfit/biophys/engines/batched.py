@@ -52,6 +52,12 @@ def read_mechanisms(
     return {name: read_mechanism(known[name], order, tables) for name in names}
 
 
+def sources(structure: Structure) -> list[str]:
+    """The mechanisms whose .mod files a structure needs: a point process has one for all its instances."""
+    owners = {instance.owner: instance.mechanism for instance in structure.instances}
+    return list(dict.fromkeys(owners.get(name, name) for name in structure.mechanisms))
+
+
 class BatchedEngine:
     """Simulates populations of one cell."""
 
@@ -100,10 +106,9 @@ class BatchedEngine:
     def of(cls, neuron: NeuronEngine, lanes: int | None = None) -> "BatchedEngine":
         """The same cell, stimuli and settings as a NEURON engine's.  lanes: see __init__."""
         structure = neuron.structure()
-        owners = {instance.owner: instance.mechanism for instance in structure.instances}
-        names = dict.fromkeys(owners.get(name, name) for name in structure.mechanisms)
         settings, stimuli = neuron.settings, tuple(neuron.stimuli.values())
-        mechanisms = read_mechanisms(neuron.cell.settings.mechanisms, names, settings.order, settings.tables_honoured)
+        folder = neuron.cell.settings.mechanisms
+        mechanisms = read_mechanisms(folder, sources(structure), settings.order, settings.tables_honoured)
         return cls(neuron.cell, structure, mechanisms, stimuli, settings, lanes=lanes)
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:

@@ -16,15 +16,16 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.codegen.ir import Mechanism
-from hpcfit.biophys.engines.batched import BatchedEngine, read_mechanisms
+from hpcfit.biophys.engines.batched import BatchedEngine, read_mechanisms, sources
 from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.engines.mod_files import compiled
 from hpcfit.biophys.engines.neuron_service import NeuronFactory, NeuronService
 from hpcfit.biophys.engines.nmodl import read_mechanism
-from hpcfit.biophys.engines.trial_cell import STIMULUS, trial_cell, trial_values
+from hpcfit.biophys.engines.trial_cell import STIMULUS, trial_cell, trial_stimulus, trial_values
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings
-from hpcfit.errors import HpcfitError
+from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.errors import HpcfitError, MechanismError
 
 SPIKE_MV = -20.0
 SAME_MV, SAME_MS = 1e-6, 1e-6
@@ -43,7 +44,7 @@ class Trial:
     verdict
         same: voltages before the first spike to 1e-6 mV and spikes to 1e-6 ms, both orders; sensitive: not, but NEURON
         itself moves as much when it starts 1e-9 mV elsewhere; different; untried: NEURON cannot compile or run the
-        file, or both simulators diverge.
+        file, or both simulators diverge; refused: the batched engine does not take it, with events or at this order.
     before_mV, spike_ms, all_mV
         Largest differences: before the first spike, of spike times, and anywhere; nudged_mV: that of NEURON, nudged.
     effect_mV
@@ -62,7 +63,7 @@ class Trial:
 
 
 def try_against_neuron(path: Path, orders: Sequence[int] = (1, 2), deadline_s: float = 240.0) -> Trial:
-    """Compile a density mechanism for both simulators and compare single compartments, in a process of its own.
+    """Compile a mechanism for both simulators and compare small cells, in a process of its own.
 
     orders: of the step in time, each with a kernel of its own.
     """
@@ -88,23 +89,27 @@ def compare(path: Path, work: Path, orders: Sequence[int]) -> Trial:
     folder = work / "mechanisms"
     folder.mkdir()
     (folder / "tried.mod").write_bytes(path.read_bytes())
-    cell = trial_cell(mechanism, work)
+    cell, stimulus = trial_cell(mechanism, work), build_stimulus(trial_stimulus(mechanism))
     try:
         library = compiled(folder)
-        services = [_service(_without(cell, mechanism), library), None]
-        bare = _neuron(services[0], trial_values(cell, 1)[:, :1], order=1) if services[0] else None
-        services[1] = _service(cell, library)
+        bare = _neuron(
+            _service(_without(cell, mechanism), build_stimulus(STIMULUS), library),
+            trial_values(cell, 1)[:, :1],
+            order=1,
+        )
+        service = _service(cell, stimulus, library)
     except (HpcfitError, RuntimeError) as error:
         return Trial("untried", reason=f"NEURON refuses it: {str(error).splitlines()[0]}")
-    service = services[1]
-    assert service is not None
     values = trial_values(cell, _INDIVIDUALS)
-    found = [_compared(service, cell, mechanism, values, order) for order in orders]
+    try:
+        found = [_compared(service, cell, mechanism, values, order) for order in orders]
+    except MechanismError as error:
+        return Trial("refused", reason=str(error).replace(str(folder / "tried.mod"), path.name))
     worst = max(
         found, key=lambda trial: (("same", "untried", "sensitive", "different").index(trial.verdict), trial.all_mV)
     )
     with_it = _neuron(service, values[:1], order=1)
-    effect = float(np.nanmax(np.abs(with_it - bare))) if bare is not None and np.any(np.isfinite(with_it)) else np.nan
+    effect = float(np.nanmax(np.abs(with_it - bare))) if np.any(np.isfinite(with_it)) else np.nan
     return Trial(**{**asdict(worst), "effect_mV": effect})
 
 
@@ -115,7 +120,7 @@ def _without(cell: Cell, mechanism: Mechanism) -> Cell:
     return Cell(cell.settings.model_copy(update={"regions": {"all": inserted}}), parameters, cell.sites)
 
 
-def _service(cell: Cell, library: Path) -> NeuronService:
+def _service(cell: Cell, stimulus: Stimulus, library: Path) -> NeuronService:
     from neuron import h
 
     for section in list(h.allsec()):
@@ -123,7 +128,7 @@ def _service(cell: Cell, library: Path) -> NeuronService:
     loaded = None if hasattr(_service, "loaded") else library
     _service.loaded = True  # type: ignore[attr-defined]
     settings = EngineSettings(record_dt_ms=_DT_MS, tables="ignore")
-    return NeuronFactory(cell, (build_stimulus(STIMULUS),), settings, loaded)()
+    return NeuronFactory(cell, (stimulus,), settings, loaded)()
 
 
 def _neuron(service: NeuronService, values: np.ndarray, order: int) -> np.ndarray:
@@ -152,8 +157,8 @@ def _compared(service: NeuronService, cell: Cell, mechanism: Mechanism, values: 
         workers=1,
         tables="ignore",
     )
-    mechanisms = read_mechanisms(cell.settings.mechanisms, structure.mechanisms, order)
-    engine = BatchedEngine(cell, structure, mechanisms, (build_stimulus(STIMULUS),), settings)
+    mechanisms = read_mechanisms(cell.settings.mechanisms, sources(structure), order)
+    engine = BatchedEngine(cell, structure, mechanisms, tuple(service.stimuli.values()), settings)
     ours = engine.simulate(values, [STIMULUS.name]).v_mV[0][:, 0]
     return judged(ours, theirs, nudged)
 

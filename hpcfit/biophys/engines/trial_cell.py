@@ -1,4 +1,7 @@
-"""In what cell does a mechanism show all that it does?  One compartment, a partner for its ions, current steps."""
+"""In what cell does a mechanism show all that it does?  A soma and its stub, a partner for its ions, current steps.
+
+A point process is put into the soma, and events reach it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ STIMULUS = StimulusSettings.model_validate(
         ],
     }
 )
+_EVENTS = {"times_ms": [2.0, 9.0, 9.5, 21.0125, 40.0], "weight": 0.004}
 _INSIDE_MM = {"ca": (1e-4, 2e-3), "na": (10.0, 13.0), "k": (54.4, 60.0)}
 """Concentrations between which the partner moves, where the mechanism only reads one."""
 _KNOWN_IONS = ("na", "k", "ca")
@@ -40,7 +44,8 @@ def trial_cell(mechanism: Mechanism, folder: Path) -> Cell:
     text = partner(mechanism)
     if text:
         (folder / "mechanisms" / f"{PARTNER}.mod").write_text(text)
-    inserted = ["pas", *([PARTNER] if text else []), mechanism.name]
+    own = [] if mechanism.kind == "point_process" else [mechanism.name]
+    inserted = ["pas", *([PARTNER] if text else []), *own]
     settings = CellSettings.model_validate(
         {
             "morphology": folder / "cell.swc",
@@ -68,7 +73,18 @@ def _free(mechanism: Mechanism) -> Iterator[dict]:
             bounds = [max(value, 2e-4), 2e-3]
         if bounds[0] < bounds[1]:
             count += 1
-            yield {"variable": f"{name}_{mechanism.name}", "regions": ["all"], "bounds": bounds}
+            if mechanism.kind == "point_process":
+                yield {"variable": f"tried.{name}", "bounds": bounds}
+            else:
+                yield {"variable": f"{name}_{mechanism.name}", "regions": ["all"], "bounds": bounds}
+
+
+def trial_stimulus(mechanism: Mechanism) -> StimulusSettings:
+    """Current steps; with a point process, that and its events."""
+    if mechanism.kind == "density":
+        return STIMULUS
+    point = {"mechanism": mechanism.name, "name": "tried", **(_EVENTS if mechanism.arguments else {})}
+    return StimulusSettings.model_validate({**STIMULUS.model_dump(), "point_processes": [point]})
 
 
 def trial_values(cell: Cell, individuals: int) -> np.ndarray:

@@ -35,7 +35,13 @@ def check_globals(file: File, mechanism: Mechanism, copies: dict[str, str], path
     at_start = depends_on((*mechanism.initial, *mechanism.receive_initial), own)
     turn = (*mechanism.current, *mechanism.advance, *mechanism.receive)
     differing = depends_on((*turn, *turn), at_start | own | currents)
+    outputs = {*mechanism.states, *mechanism.assigned, *(current.variable for current in mechanism.currents)}
+    outputs |= {name for ion in mechanism.ions for name in ion.writes}
+    blocks = (mechanism.current, mechanism.advance, mechanism.receive)
     for name in sorted(set(single) & differing):
+        reading = (*blocks, mechanism.initial) if name in at_start else blocks
+        if not any(depends_on(block, [name]) & outputs - {name} for block in reading):
+            continue  # a tally that only a script would read
         given = single[name]
         what = f"GLOBAL {given} carries a value of one segment's into another block, where all segments read it"
         refuse(path, file.lines.get(given, 1), f"{what}: NEURON's result depends on their order; make it RANGE")
