@@ -10,7 +10,7 @@ using Feature = int (*)(Reading&, double*);
 
 // One entry of a list, counted from its front, or from its end when negative.
 template <Feature whole, int which>
-int entry(Reading& r, double* out) {
+DEVICE int entry(Reading& r, double* out) {
     const int count = whole(r, out);
     if (count < 0) return count;
     const int at = which < 0 ? count + which : which;
@@ -19,7 +19,7 @@ int entry(Reading& r, double* out) {
     return 1;
 }
 template <Feature whole, int from, int to>
-int step(Reading& r, double* out) {
+DEVICE int step(Reading& r, double* out) {
     const int count = whole(r, out);
     if (count < 0) return count;
     if (count <= from || count <= to) return -TOO_FEW;
@@ -27,13 +27,13 @@ int step(Reading& r, double* out) {
     return 1;
 }
 template <Feature whole>
-int negative(Reading& r, double* out) {
+DEVICE int negative(Reading& r, double* out) {
     const int count = whole(r, out);
     for (int i = 0; i < count; ++i) out[i] = -out[i];
     return count;
 }
 template <Feature whole>
-int differences(Reading& r, double* out) {
+DEVICE int differences(Reading& r, double* out) {
     const int count = whole(r, out);
     if (count < 0) return count;
     if (count < 2) return -TOO_FEW;
@@ -42,7 +42,7 @@ int differences(Reading& r, double* out) {
 }
 // Relative to the first entry.
 template <Feature whole>
-int changes(Reading& r, double* out) {
+DEVICE int changes(Reading& r, double* out) {
     const int count = whole(r, out);
     if (count < 0) return count;
     if (count < 2) return -TOO_FEW;
@@ -51,7 +51,7 @@ int changes(Reading& r, double* out) {
     return count - 1;
 }
 template <Feature whole>
-int mean_of(Reading& r, double* out) {
+DEVICE int mean_of(Reading& r, double* out) {
     const int count = whole(r, out);
     if (count <= 0) return count;
     double sum = 0;
@@ -60,40 +60,40 @@ int mean_of(Reading& r, double* out) {
     return 1;
 }
 template <Feature whole>
-int inverse(Reading& r, double* out) {
+DEVICE int inverse(Reading& r, double* out) {
     const int count = whole(r, out);
     for (int i = 0; i < count; ++i) out[i] = 1000.0 / out[i];
     return count;
 }
 template <Feature whole>
-int count_of(Reading& r, double* out) {
+DEVICE int count_of(Reading& r, double* out) {
     const int count = whole(r, out);
     out[0] = count > 0 ? count : 0;
     return 1;
 }
 
-inline int spike_count(Reading& r, double* out) {
+DEVICE inline int spike_count(Reading& r, double* out) {
     const List& peak = r.peaks();
     out[0] = peak.status ? 0 : peak.count;
     return 1;
 }
-inline bool inside(Reading& r, double t_ms) { return t_ms >= r.plan.start_ms && t_ms <= r.plan.end_ms; }
+DEVICE inline bool inside(Reading& r, double t_ms) { return t_ms >= r.plan.start_ms && t_ms <= r.plan.end_ms; }
 
-inline int spike_count_stimint(Reading& r, double* out) {
+DEVICE inline int spike_count_stimint(Reading& r, double* out) {
     const List& peak = r.peaks();
     int count = 0;
     for (int i = 0; i < peak.count; ++i) count += inside(r, r.peak_ms(i));
     out[0] = count;
     return 1;
 }
-inline int trace_check(Reading& r, double* out) {
+DEVICE inline int trace_check(Reading& r, double* out) {
     const List& peak = r.peaks();
     for (int i = 0; i < peak.count; ++i)
         if (!(r.peak_ms(i) >= r.plan.start_ms && r.peak_ms(i) <= r.plan.end_ms * 1.05)) return -NOT_FOUND;
     out[0] = 0;
     return 1;
 }
-inline int is_not_stuck(Reading& r, double* out) {
+DEVICE inline int is_not_stuck(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     for (int i = 0; i < peak.count; ++i)
@@ -103,18 +103,18 @@ inline int is_not_stuck(Reading& r, double* out) {
         }
     return -NOT_FOUND;
 }
-inline int peak_time(Reading& r, double* out) {
+DEVICE inline int peak_time(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     for (int i = 0; i < peak.count; ++i) out[i] = r.peak_ms(i);
     return peak.count;
 }
-inline int latency(Reading& r, double* out) {
+DEVICE inline int latency(Reading& r, double* out) {
     const int count = peak_time(r, out);
     for (int i = 0; i < count; ++i) out[i] -= r.plan.start_ms;
     return count;
 }
-inline int all_isi(Reading& r, double* out) {
+DEVICE inline int all_isi(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     if (peak.count < 2) return -TOO_FEW;
@@ -122,13 +122,13 @@ inline int all_isi(Reading& r, double* out) {
     return peak.count - 1;
 }
 // Without the first interval, unless it is asked for: of two spikes nothing is left, which is not the same as undefined.
-inline int isis(Reading& r, double* out) {
+DEVICE inline int isis(Reading& r, double* out) {
     const int count = all_isi(r, out);
     if (count < 0 || !r.plan.ignore_first) return count;
     for (int i = 0; i + 1 < count; ++i) out[i] = out[i + 1];
     return count == 1 ? -EMPTY : count - 1;
 }
-inline int isi_cv(Reading& r, double* out) {
+DEVICE inline int isi_cv(Reading& r, double* out) {
     const int count = isis(r, out);
     if (count < 0) return count == -EMPTY ? -TOO_FEW : count;
     if (count < 2) return -TOO_FEW;
@@ -139,7 +139,7 @@ inline int isi_cv(Reading& r, double* out) {
     out[0] = std::sqrt(squares / (count - 1)) / mean;
     return 1;
 }
-inline int single_burst_ratio(Reading& r, double* out) {
+DEVICE inline int single_burst_ratio(Reading& r, double* out) {
     const int count = isis(r, out);
     if (count < 0) return count == -EMPTY ? -TOO_FEW : count;
     if (count < 2) return -TOO_FEW;
@@ -148,7 +148,7 @@ inline int single_burst_ratio(Reading& r, double* out) {
     out[0] /= sum / count;
     return 1;
 }
-inline int irregularity_index(Reading& r, double* out) {
+DEVICE inline int irregularity_index(Reading& r, double* out) {
     const int count = isis(r, out);
     if (count < 0) return count == -EMPTY ? -TOO_FEW : count;
     if (count < 2) return -TOO_FEW;
@@ -158,7 +158,7 @@ inline int irregularity_index(Reading& r, double* out) {
     return 1;
 }
 // Slope of log(interval) against its rank, or the logarithm of its rank, after skipping the first few.
-inline int log_slope(Reading& r, double* out, bool semilog, bool skip) {
+DEVICE inline int log_slope(Reading& r, double* out, bool semilog, bool skip) {
     int count = isis(r, out);
     if (count < 0) return count == -EMPTY ? -TOO_FEW : count;
     int from = 0;
@@ -182,12 +182,12 @@ inline int log_slope(Reading& r, double* out, bool semilog, bool skip) {
     out[0] = xy / xx;
     return 1;
 }
-inline int isi_log_slope(Reading& r, double* out) { return log_slope(r, out, false, false); }
-inline int isi_semilog_slope(Reading& r, double* out) { return log_slope(r, out, true, false); }
-inline int isi_log_slope_skip(Reading& r, double* out) { return log_slope(r, out, false, true); }
+DEVICE inline int isi_log_slope(Reading& r, double* out) { return log_slope(r, out, false, false); }
+DEVICE inline int isi_semilog_slope(Reading& r, double* out) { return log_slope(r, out, true, false); }
+DEVICE inline int isi_log_slope_skip(Reading& r, double* out) { return log_slope(r, out, false, true); }
 
 // Spikes inside the stimulus over the time to the last of them; 0, not undefined, when all are outside.
-inline int mean_frequency(Reading& r, double* out) {
+DEVICE inline int mean_frequency(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     double last_ms = 0;
@@ -198,7 +198,7 @@ inline int mean_frequency(Reading& r, double* out) {
     out[0] = count * 1000 / (last_ms - r.plan.start_ms);
     return 1;
 }
-inline int number_initial_spikes(Reading& r, double* out) {
+DEVICE inline int number_initial_spikes(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     const double from = r.plan.start_ms, length = (r.plan.end_ms - from) * r.plan.initial;
@@ -208,7 +208,7 @@ inline int number_initial_spikes(Reading& r, double* out) {
     return 1;
 }
 // Mean of (next - interval) / (next + interval) over spikes inside the stimulus, without the first few.
-inline int adaptation(Reading& r, double* out, bool second) {
+DEVICE inline int adaptation(Reading& r, double* out, bool second) {
     int count = peak_time(r, out), kept = 0;
     if (count < 0) return count;
     for (int i = 0; i < count; ++i)
@@ -227,11 +227,11 @@ inline int adaptation(Reading& r, double* out, bool second) {
     out[0] = sum / (kept - from - 2);
     return 1;
 }
-inline int adaptation_index(Reading& r, double* out) { return adaptation(r, out, false); }
-inline int adaptation_index2(Reading& r, double* out) { return adaptation(r, out, true); }
+DEVICE inline int adaptation_index(Reading& r, double* out) { return adaptation(r, out, false); }
+DEVICE inline int adaptation_index2(Reading& r, double* out) { return adaptation(r, out, true); }
 
 // Spikes at which an interval is long against the median of its burst and the next one short again.
-inline int burst_spikes(Reading& r, double* out) {
+DEVICE inline int burst_spikes(Reading& r, double* out) {
     const int count = isis(r, r.scratch.work);
     if (count < 0) return count == -EMPTY ? -TOO_FEW : count;
     if (count < 4) return -TOO_FEW;
@@ -247,7 +247,7 @@ inline int burst_spikes(Reading& r, double* out) {
     }
     return found ? found : -NOT_FOUND;
 }
-inline int burst_mean_freq(Reading& r, double* out) {
+DEVICE inline int burst_mean_freq(Reading& r, double* out) {
     double* at = r.scratch.work + r.plan.count / 2;
     const int bursts = burst_spikes(r, at);
     if (bursts < 0) return bursts;
@@ -260,7 +260,7 @@ inline int burst_mean_freq(Reading& r, double* out) {
             out[count++] = spikes * 1000 / (r.peak_ms(spike(i + 1)) - r.peak_ms(spike(i) + 1));
     return count;
 }
-inline int strict_burst_mean_freq(Reading& r, double* out) {
+DEVICE inline int strict_burst_mean_freq(Reading& r, double* out) {
     const List &begin = r.list(BURST_BEGINS), &end = r.list(BURST_ENDS);
     if (begin.status) return -begin.status;
     int count = 0;
@@ -271,7 +271,7 @@ inline int strict_burst_mean_freq(Reading& r, double* out) {
     }
     return count ? count : -NOT_FOUND;
 }
-inline int interburst_duration(Reading& r, double* out) {
+DEVICE inline int interburst_duration(Reading& r, double* out) {
     const List& end = r.list(BURST_ENDS);
     if (end.status) return -end.status;
     int count = 0;

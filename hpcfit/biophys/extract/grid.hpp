@@ -1,16 +1,15 @@
 // How is one trace read on the grid of its interpolated samples, touching as little of it as possible?
 //
 // Features are defined on the trace interpolated to a step of 0.1 ms.  One pass over the recorded samples notes, for
-// every tile of 64, the least and greatest voltage and the steepest fall; searches skip the tiles that these bounds rule
-// out, and only the rest is interpolated, exactly: (y1 - y0) / dx first, then times the offset, without contraction,
-// because ties between neighbouring samples decide where a minimum lies.
+// every tile of 64, the least and greatest voltage; searches skip the tiles that these bounds rule out, and only the
+// rest is interpolated, exactly, 16 samples at a time: (y1 - y0) / dx first, then times the offset, without
+// contraction, because ties between neighbouring samples decide where a minimum lies.
 #pragma once
-#include <cmath>
-#include <cstdint>
+#include "packs.hpp"
 
 namespace features {
 
-constexpr int TILE = 64;
+constexpr int TILE = 64, FILL = 16;
 
 // Minus these is what a feature without value returns.  The order is hpcfit.biophys.extract.table.Reason's.
 enum Reason : int {
@@ -35,12 +34,15 @@ struct Stretch {
 // What all traces of a batch share.
 struct Plan {
     int raw_count, count, tail;  // recorded samples; grid samples; the first of these that is the last recorded one
-    const double* t_ms;          // of grid samples
+    const double* t_ms;          // of grid samples, and 8 more that are read but not used
     const double* raw_ms;        // of recorded samples
+    int regular;                 // whether raw_ms[i] is i * dt_ms to the last bit, so that it need not be read
     const int* left;             // the recorded sample at or before a grid sample
+    const int* fill_left;        // left of the first of 16 grid samples that take a recorded sample each, else -1
     const int* tile_first;       // first grid sample with left >= 64 tile; one entry more than there are tiles
     int bounded;                 // whether the tiles' bounds hold: not when a grid step spans many recorded samples
-    double dt_ms;
+    double dt_ms, least_dt_ms;   // the first interval between recorded samples, and the least
+    double step_ms;              // between grid samples, about
     double start_ms, end_ms;     // the stimulus
     int start, end;              // first grid samples at or after these
     int after_end;               // first grid sample after end_ms
@@ -52,14 +54,18 @@ struct Plan {
     double rise_begin, rise_end, slow_start_ms, spike_skip, initial, burst_factor, strict_burst_factor;
     int derivative_window, strict, ignore_first, most_skipped, phaseslope_range;
     double initburst_hz, initburst_begin_ms, initburst_end_ms;
+
+    INLINE int raw_tiles() const { return (raw_count + TILE - 1) / TILE; }
 };
 
-// Memory that one thread reuses for all its traces.
+// Memory that one thread reuses for all its traces.  Packs read up to 8 numbers beyond what they use.
 struct Scratch {
-    double* v_mV;            // (count) where its tile is filled
-    unsigned char* filled;   // (tiles of the grid)
-    double *low, *high, *fall;  // (tiles of the recording): bounds of a tile with the sample after it
-    double* work;            // (count + 8)
+    double* v_mV;           // (count + 8) where it is filled
+    unsigned char* filled;  // (count / 16 + 1)
+    double *low, *high;     // (tiles of the recording + 8), and one before: bounds of a tile with the sample after it
+    double *work, *out;     // (count + 8)
+    int* landmarks;         // room for the lists of spikes.hpp
+    const char *ahead, *ahead_end;  // what is left of the next trace that may be fetched meanwhile; null: nothing
 };
 
 struct Trace {
@@ -68,155 +74,84 @@ struct Trace {
     bool single;  // float32, else float64
     Scratch& scratch;
 
-    double raw(int i) const {
+    INLINE double raw(int i) const {
         return single ? double(static_cast<const float*>(samples)[i]) : static_cast<const double*>(samples)[i];
     }
-    double at(int k) {
-        if (!scratch.filled[k / TILE]) fill(k / TILE);
+    INLINE double at(int k) {
+        if (!scratch.filled[k / FILL]) fill(k / FILL);
         return scratch.v_mV[k];
     }
-    void fill_range(int begin, int end) {
-        const int first = begin > 0 ? begin / TILE : 0, last = (end < plan.count ? end : plan.count) - 1;
-        for (int tile = first; tile <= last / TILE; ++tile)
-            if (!scratch.filled[tile]) fill(tile);
+    INLINE void fill_range(int begin, int end) {
+        const int first = larger(begin, 0) / FILL, last = (smaller(end, plan.count) - 1) / FILL;
+        for (int block = first; block <= last; ++block)
+            if (!scratch.filled[block]) fill(block);
     }
-    double t(int k) const { return plan.t_ms[k]; }
-    double slope(int k) {
-        const int last = plan.count - 1;
-        if (k == 0) return (at(1) - at(0)) / (t(1) - t(0));
-        if (k == last) return (at(last) - at(last - 1)) / (t(last) - t(last - 1));
-        return (at(k + 1) - at(k - 1)) / (t(k + 1) - t(k - 1));  // halving both is exact
+    INLINE double t(int k) const { return plan.t_ms[k]; }
+    // The recorded sample at or before a grid sample.
+    INLINE int left(int k) const {
+        const int whole = plan.fill_left[k / FILL];
+        return whole >= 0 ? whole + k % FILL : plan.left[k];
     }
-    void fill(int tile) {
-        if (single) fill_from(static_cast<const float*>(samples), tile);
-        else fill_from(static_cast<const double*>(samples), tile);
+    // First grid sample of [begin, end) at or after a time, else end.
+    INLINE int first_at(int begin, int end, double from_ms) const {
+        const double steps = (from_ms - t(begin)) / plan.step_ms;
+        int k = begin + (steps > 0 ? steps < end - begin ? int(steps) : end - begin : 0);
+        while (k > begin && !(t(k - 1) < from_ms)) --k;
+        while (k < end && t(k) < from_ms) ++k;
+        return k;
+    }
+    INLINE double slope(int k) {
+        const int last = plan.count - 1, before = k == 0 ? 0 : k - 1, after = k == last ? last : k + 1;
+        return (at(after) - at(before)) / (t(after) - t(before));  // halving both, inside, is exact
+    }
+    SELDOM void fill(int block) {
+        fetch_ahead();
+        if (single) fill_from(static_cast<const float*>(samples), block);
+        else fill_from(static_cast<const double*>(samples), block);
+    }
+
+    // Reading a trace takes longer than looking at it: the next one comes while this one is worked on.
+    INLINE void fetch_ahead() {
+        constexpr int LINE = 64, LINES = 16;
+        const long left = scratch.ahead_end - scratch.ahead, some = LINE * LINES;
+        const char* end = scratch.ahead + (left < some ? left : some);
+        for (; scratch.ahead < end; scratch.ahead += LINE) prefetch<2>(scratch.ahead);
     }
 
     template <class Sample>
-    void fill_from(const Sample* __restrict y, int tile) {
-        scratch.filled[tile] = 1;
-        const int begin = tile * TILE, stop = begin + TILE < plan.count ? begin + TILE : plan.count;
-        const int end = stop < plan.tail ? stop : plan.tail;
-        double* __restrict v = scratch.v_mV;
-        const double* __restrict t_ms = plan.t_ms;
-        const double* __restrict raw_ms = plan.raw_ms;
-        if (end > begin && plan.left[end - 1] - plan.left[begin] == end - 1 - begin) {  // one recorded sample each
-            const int shift = plan.left[begin] - begin;
-            for (int k = begin; k < end; ++k) {
-                const double y0 = y[k + shift], y1 = y[k + shift + 1], x0 = raw_ms[k + shift];
-                v[k] = y0 + ((y1 - y0) / (raw_ms[k + shift + 1] - x0)) * (t_ms[k] - x0);
-            }
+    INLINE void fill_from(const Sample* y, int block) {
+        scratch.filled[block] = 1;
+        const int begin = block * FILL, left = plan.fill_left[block];
+        if (left >= 0 && plan.regular) {
+            for (int k = begin, i = left; k < begin + FILL; k += LANES, i += LANES)
+                fill_pack(y, k, i, counted_from(i) * plan.dt_ms, counted_from(i + 1) * plan.dt_ms);
+        } else if (left >= 0) {
+            for (int k = begin, i = left; k < begin + FILL; k += LANES, i += LANES)
+                fill_pack(y, k, i, load(plan.raw_ms + i), load(plan.raw_ms + i + 1));
         } else {
-            for (int k = begin; k < end; ++k) {
-                const int i = plan.left[k];
-                const double y0 = y[i], y1 = y[i + 1];
-                v[k] = y0 + ((y1 - y0) / (raw_ms[i + 1] - raw_ms[i])) * (t_ms[k] - raw_ms[i]);
-            }
+            fill_slowly(y, begin, smaller(begin + FILL, plan.count));
         }
-        for (int k = end > begin ? end : begin; k < stop; ++k) v[k] = y[plan.left[k]];
     }
-
-    // First grid sample in [begin, end) where value is least.  value(k) is what is compared.
-    // bound is at most every value in a tile, but for rounding, which is below slack (1 + |bound|).  begin < end.
-    // any(from, stop, limit) may be false only when no value there is at most the limit; samples are filled by then.
-    template <class Value, class Any, class Bound>
-    int first_least(int begin, int end, double slack, Value value, Any any, Bound bound) {
-        int where = begin;
-        double least = INFINITY;
-        const auto look = [&](int from, int stop) {
-            from = from < begin ? begin : from;
-            stop = stop < end ? stop : end;
-            fill_range(from - 1, stop + 1);
-            if (!any(from, stop, least)) return;
-            for (int k = from; k < stop; ++k)
-                if (const double v = value(k); v < least || (v == least && k < where)) least = v, where = k;
-        };
-        if (!plan.bounded || end - begin <= 2 * TILE) {
-            look(begin, end);
-            return where;
+    template <class Sample>
+    INLINE void fill_pack(const Sample* y, int k, int i, Pack x0, Pack x1) {
+        const Pack y0 = as_doubles(y + i), y1 = as_doubles(y + i + 1);
+        store(scratch.v_mV + k, y0 + ((y1 - y0) / (x1 - x0)) * (load(plan.t_ms + k) - x0));
+    }
+    template <class Sample>
+    DEVICE void fill_slowly(const Sample* y, int begin, int stop) {
+        const int end = smaller(stop, plan.tail);
+        double* v = scratch.v_mV;
+        const double *t_ms = plan.t_ms, *raw_ms = plan.raw_ms;
+        for (int k = begin; k < end; ++k) {
+            const int i = plan.left[k];
+            const double y0 = y[i], y1 = y[i + 1];
+            v[k] = y0 + ((y1 - y0) / (raw_ms[i + 1] - raw_ms[i])) * (t_ms[k] - raw_ms[i]);
         }
-        // The likeliest tile first: what it holds rules out nearly all others.
-        const int first = plan.left[begin] / TILE, last = plan.left[end - 1] / TILE;
-        int best = first;
-        double lowest = bound(first);
-        for (int tile = first + 1; tile <= last; ++tile)
-            if (const double b = bound(tile); b < lowest) lowest = b, best = tile;
-        where = end;
-        look(plan.tile_first[best], plan.tile_first[best + 1]);
-        for (int tile = first; tile <= last; ++tile)
-            if (const double b = bound(tile); tile != best && b - slack * (1 + std::fabs(b)) <= least)
-                look(plan.tile_first[tile], plan.tile_first[tile + 1]);
-        return where;
-    }
-
-    int lowest(int begin, int end) {
-        const double* v = scratch.v_mV;
-        const auto any = [v](int from, int stop, double limit) {
-            int found = 0;
-            for (int k = from; k < stop; ++k) found |= v[k] <= limit;
-            return found;
-        };
-        return first_least(begin, end, 1e-12, [v](int k) { return v[k]; }, any,
-                           [this](int tile) { return scratch.low[tile]; });
-    }
-    int highest(int begin, int end) {
-        const double* v = scratch.v_mV;
-        const auto any = [v](int from, int stop, double limit) {
-            int found = 0;
-            for (int k = from; k < stop; ++k) found |= -v[k] <= limit;
-            return found;
-        };
-        return first_least(begin, end, 1e-12, [v](int k) { return -v[k]; }, any,
-                           [this](int tile) { return -scratch.high[tile]; });
-    }
-    // A central difference reaches into the neighbouring tiles.
-    int steepest_fall(int begin, int end) {
-        const int tiles = (plan.raw_count + TILE - 1) / TILE;
-        const double per_ms = 1 / plan.dt_ms;
-        const double* v = scratch.v_mV;
-        const double width = plan.count > 2 ? t(2) - t(0) : 1;
-        const auto any = [v, width, last = plan.count - 1](int from, int stop, double limit) {
-            if (from == 0 || stop > last) return 1;
-            const double rise = limit * width + 1e-6 * (1 + std::fabs(limit));
-            int found = 0;
-            for (int k = from; k < stop; ++k) found |= v[k + 1] - v[k - 1] <= rise;
-            return found;
-        };
-        const auto exactly = [this](int k) { return slope(k); };
-        return first_least(begin, end, 1e-6, exactly, any, [this, tiles, per_ms](int tile) {
-            double fall = scratch.fall[tile];
-            if (tile > 0 && scratch.fall[tile - 1] < fall) fall = scratch.fall[tile - 1];
-            if (tile + 1 < tiles && scratch.fall[tile + 1] < fall) fall = scratch.fall[tile + 1];
-            return fall * per_ms;
-        });
-    }
-    // First sample of [begin, end) with test, else end; tiles are passed over in which none can have it.
-    template <class Test, class None>
-    int first_of(int begin, int end, Test test, None none) {
-        for (int k = begin; k < end;) {
-            const int tile = plan.left[k] / TILE, stop = plan.tile_first[tile + 1] < end ? plan.tile_first[tile + 1] : end;
-            if (none(tile)) {
-                k = stop;
-                continue;
-            }
-            for (; k < stop; ++k)
-                if (test(at(k))) return k;
-        }
-        return end;
-    }
-    int first_above(int begin, int end, double v_mV) {  // or at v_mV
-        const double surely = v_mV - 1e-12 * (1 + std::fabs(v_mV));
-        return first_of(begin, end, [=](double v) { return v >= v_mV; },
-                        [=](int tile) { return scratch.high[tile] < surely; });
-    }
-    int first_below(int begin, int end, double v_mV) {  // or at v_mV
-        const double surely = v_mV + 1e-12 * (1 + std::fabs(v_mV));
-        return first_of(begin, end, [=](double v) { return v <= v_mV; },
-                        [=](int tile) { return scratch.low[tile] > surely; });
+        for (int k = larger(begin, end); k < stop; ++k) v[k] = y[plan.left[k]];
     }
 
     template <class Sample>
-    static double weighted(const Sample* y, const double* weight, int count) {
+    DEVICE static double weighted(const Sample* y, const double* weight, int count) {
         double sum[8] = {};
         int i = 0;
         for (; i + 8 <= count; i += 8)
@@ -225,7 +160,7 @@ struct Trace {
         return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
     }
     // Of a stretch without change, rounding is all that is left of a difference of means: eFEL's is kept then.
-    bool flat(const Stretch& s) const {
+    DEVICE bool flat(const Stretch& s) const {
         double low = INFINITY, high = -INFINITY;
         for (int tile = s.raw_begin / TILE; tile * TILE < s.raw_end; ++tile) {
             low = scratch.low[tile] < low ? scratch.low[tile] : low;
@@ -234,7 +169,7 @@ struct Trace {
         return high - low < 1e-6;
     }
     // Mean over a stretch, from recorded samples; it differs from mean_in_order by rounding.
-    double mean(const Stretch& s) {
+    DEVICE double mean(const Stretch& s) {
         const int count = s.raw_end - s.raw_begin;
         if (s.end <= s.begin) return NAN;
         if (flat(s)) return mean_in_order(s);
@@ -242,7 +177,7 @@ struct Trace {
                       : weighted(static_cast<const double*>(samples) + s.raw_begin, s.weight, count);
     }
     // The same, sample after sample: for where its very last bit decides.
-    double mean_in_order(const Stretch& s) {
+    DEVICE double mean_in_order(const Stretch& s) {
         double sum = 0;
         for (int k = s.begin; k < s.end; ++k) sum += at(k);
         return sum / (s.end - s.begin);

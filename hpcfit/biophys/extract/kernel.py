@@ -14,7 +14,9 @@ from hpcfit.biophys.extract.plan import Plan, PlanStructure
 from hpcfit.errors import EngineError
 
 _HERE = Path(__file__).resolve().parent
-_HEADERS = ("grid.hpp", "summary.hpp", "spikes.hpp", "events.hpp", "subthreshold.hpp", "shape.hpp")
+_HEADERS = tuple(
+    f"{name}.hpp" for name in ("packs", "grid", "summary", "search", "spikes", "events", "subthreshold", "shape")
+)
 # Ties between neighbouring samples decide where a minimum lies: no product may be fused, no division approximated.
 FLAGS = (
     "-std=c++17",
@@ -26,22 +28,28 @@ FLAGS = (
     "-shared",
     "-fPIC",
 )
+CUDA_FLAGS = ("-std=c++17", "-fmad=false")
+"""nvcc's flags for source("cuda_check.cu.hpp"), for the same reason."""
 
 
-def source() -> str:
-    """One translation unit: the headers, the table of features in the order of their numbers, the loop over traces."""
+def source(last: str = "harness.hpp") -> str:
+    """One translation unit: the headers, the table of features in the order of their numbers, the loop over traces.
+
+    last: the header with that loop.
+    """
     parts = [(_HERE / name).read_text() for name in _HEADERS]
     table = ",\n    ".join(FUNCTIONS.values())
-    parts.append(f"namespace features {{\nconstexpr Feature TABLE[] = {{\n    {table},\n}};\n}}\n")
-    parts.append((_HERE / "harness.hpp").read_text())
+    parts.append(f"namespace features {{\nFIXED Feature TABLE[] = {{\n    {table},\n}};\n}}\n")
+    parts += [(_HERE / name).read_text() for name in ("trace.hpp", last)]
     lines = "\n".join(parts).splitlines()
     return "\n".join(line for line in lines if not line.startswith(('#include "', "#pragma once"))) + "\n"
 
 
 @cache
-def _compiled(folder: Path, target: str) -> ctypes.CDLL:
+def _compiled(folder: Path, target: str, lanes: str) -> ctypes.CDLL:
+    chosen = (f"-DHPCFIT_EXTRACT_LANES={lanes}",) if lanes else ()
     try:
-        built = library(source(), folder, target, FLAGS)
+        built = library(source(), folder, target, FLAGS + chosen)
     except EngineError as error:
         raise EngineError(
             f"the feature kernel cannot be built: {error}; features.backend = 'efel' needs none"
@@ -61,7 +69,8 @@ def run(
 
     samples: (traces, time), float32 or float64, contiguous.
     """
-    built = _compiled(cache_folder() / "extract", os.environ.get("HPCFIT_EXTRACT_TARGET", "native"))
+    target, lanes = os.environ.get("HPCFIT_EXTRACT_TARGET", "native"), os.environ.get("HPCFIT_EXTRACT_LANES", "")
+    built = _compiled(cache_folder() / "extract", target, lanes)
     shape = (len(samples), len(names))
     mean, count, reason = np.empty(shape), np.empty(shape, np.int32), np.empty(shape, np.uint8)
     wanted = np.array([INDEX[name] for name in names], dtype=np.int32)

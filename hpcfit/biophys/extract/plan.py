@@ -14,7 +14,8 @@ import numpy as np
 
 from hpcfit.biophys.extract.options import ExtractSettings
 
-TILE = 64  # grid.hpp's
+TILE, FILL = 64, 16  # grid.hpp's
+_PADDING = 16  # packs read beyond what they use
 _BOUNDED_RATIO = 32
 """A grid step of more recorded samples than this reaches beyond neighbouring tiles, whose bounds then do not hold."""
 _DOUBLES = ctypes.POINTER(ctypes.c_double)
@@ -37,10 +38,10 @@ class PlanStructure(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int) for name in ("raw_count", "count", "tail")),
         *((name, _DOUBLES) for name in ("t_ms", "raw_ms")),
-        ("left", _INTS),
-        ("tile_first", _INTS),
+        ("regular", ctypes.c_int),
+        *((name, _INTS) for name in ("left", "fill_left", "tile_first")),
         ("bounded", ctypes.c_int),
-        *((name, ctypes.c_double) for name in ("dt_ms", "start_ms", "end_ms")),
+        *((name, ctypes.c_double) for name in ("dt_ms", "least_dt_ms", "step_ms", "start_ms", "end_ms")),
         *(
             (name, ctypes.c_int)
             for name in ("start", "end", "after_end", "decay_begin", "decay_end", "base_defined", "median_base")
@@ -147,13 +148,15 @@ def build_plan(
     plan = Plan(PlanStructure())
     it, t_ms = plan.structure, grid.t_ms
     it.raw_count, it.count, it.tail = len(raw_ms), len(t_ms), grid.tail
-    it.t_ms, it.raw_ms = plan.point(t_ms, _DOUBLES), plan.point(raw_ms, _DOUBLES)
-    it.left = plan.point(grid.left, _INTS)
+    it.t_ms, it.raw_ms = plan.point(np.append(t_ms, np.zeros(_PADDING)), _DOUBLES), plan.point(raw_ms, _DOUBLES)
+    it.left, it.fill_left = plan.point(grid.left, _INTS), plan.point(_consecutive(grid), _INTS)
     tiles = (len(raw_ms) + TILE - 1) // TILE
     firsts = np.append(np.searchsorted(grid.left, np.arange(tiles) * TILE), len(t_ms))
     it.tile_first = plan.point(firsts, _INTS)
-    it.dt_ms = raw_ms[1] - raw_ms[0] if len(raw_ms) > 1 else 1.0
-    it.bounded = settings.interp_step <= _BOUNDED_RATIO * it.dt_ms
+    it.dt_ms, it.least_dt_ms = (raw_ms[1] - raw_ms[0], np.min(np.diff(raw_ms))) if len(raw_ms) > 1 else (1.0, 1.0)
+    it.step_ms = t_ms[1] - t_ms[0] if len(t_ms) > 1 else 1.0
+    it.regular = np.array_equal(raw_ms, np.arange(len(raw_ms)) * it.dt_ms)
+    it.bounded = settings.interp_step <= _BOUNDED_RATIO * it.least_dt_ms
     it.start_ms, it.end_ms = window_ms
     it.start, it.end, it.after_end = grid.first_at(it.start_ms), grid.first_at(it.end_ms), grid.first_after(it.end_ms)
     it.decay_begin = grid.first_at(it.end_ms + settings.decay_start_after_stim)
@@ -170,6 +173,16 @@ def build_plan(
     it.amplitude_nA = np.nan if amplitude_nA is None else amplitude_nA
     _settle(it, settings)
     return plan
+
+
+def _consecutive(grid: Grid) -> np.ndarray:
+    """Of every FILL grid samples that are interpolated from one recorded sample each, in a row, the first; else -1."""
+    blocks = np.full((len(grid.t_ms) + FILL - 1) // FILL, -1, np.int32)
+    whole = min(len(grid.t_ms), grid.tail) // FILL
+    left = grid.left[: whole * FILL].reshape(whole, FILL)
+    consecutive = np.all(np.diff(left, axis=1) == 1, axis=1)
+    blocks[:whole][consecutive] = left[consecutive, 0]
+    return blocks
 
 
 def _stretches(grid: Grid, it: PlanStructure, settings: ExtractSettings) -> Sequence[tuple[int, int]]:

@@ -5,34 +5,33 @@
 namespace features {
 
 template <Landmark which>
-int voltage_at(Reading& r, double* out) {
+DEVICE int voltage_at(Reading& r, double* out) {
     const List& found = r.list(which);
     if (found.status) return -found.status;
     for (int i = 0; i < found.count; ++i) out[i] = r.at(found[i]);
     return found.count;
 }
-inline int begin_time(Reading& r, double* out) {
+DEVICE inline int begin_time(Reading& r, double* out) {
     const List& begin = r.list(BEGINS);
     for (int i = 0; i < begin.count; ++i) out[i] = r.t(begin[i]);
     return begin.status ? -begin.status : begin.count;
 }
 // Peak k's rank among peaks after a grid sample, or after the start of the stimulus.
-inline int peaks_after(Reading& r, int sample) {
+DEVICE inline int peaks_after(Reading& r, int sample) {
     const List& peak = r.peaks();
     int skip = 0;
     while (skip < peak.count && peak[skip] <= sample) ++skip;
     return skip;
 }
-inline int peaks_after_start(Reading& r) {
+DEVICE inline int peaks_after_start(Reading& r) {
     const List& peak = r.peaks();
     int skip = 0;
     while (skip < peak.count && !(r.peak_ms(skip) > r.plan.start_ms)) ++skip;
     return skip;
 }
-inline int smaller(int a, int b) { return a < b ? a : b; }
 
 // Height of the spikes inside the stimulus over the voltage at which they begin.
-inline int amplitude(Reading& r, double* out) {
+DEVICE inline int amplitude(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &peak = r.peaks();
     if (begin.status) return -begin.status;
     int count = 0;
@@ -45,41 +44,41 @@ inline int amplitude(Reading& r, double* out) {
     return count ? count : -NOT_FOUND;
 }
 template <Feature whole>
-int above_base(Reading& r, double* out) {
+DEVICE int above_base(Reading& r, double* out) {
     double base;
     if (const int status = voltage_base(r, &base); status < 0) return status;
     const int count = whole(r, out);
     for (int i = 0; i < count; ++i) out[i] -= base;
     return count;
 }
-inline int max_amp_difference(Reading& r, double* out) {
+DEVICE inline int max_amp_difference(Reading& r, double* out) {
     const int count = negative<differences<voltage_at<PEAKS>>>(r, out);
     for (int i = 1; i < count; ++i)
         if (out[0] < out[i]) out[0] = out[i];
     return count < 0 ? count : 1;
 }
-inline int drop_first_last(Reading& r, double* out) {
+DEVICE inline int drop_first_last(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     if (peak.count < 2) return -TOO_FEW;
     out[0] = r.at(peak[0]) - r.at(peak[peak.count - 1]);
     return 1;
 }
-inline int drop_second_last(Reading& r, double* out) {
+DEVICE inline int drop_second_last(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     if (peak.count < 3) return -TOO_FEW;
     out[0] = r.at(peak[1]) - r.at(peak[peak.count - 1]);
     return 1;
 }
-inline int slow_time(Reading& r, double* out) {
+DEVICE inline int slow_time(Reading& r, double* out) {
     const List &slow = r.list(SLOW), &peak = r.peaks();
     if (slow.status) return -slow.status;
     for (int i = 0; i < slow.count; ++i)
         out[i] = (r.t(slow[i]) - r.t(peak[i + 1])) / (r.t(peak[i + 2]) - r.t(peak[i + 1]));
     return slow.count;
 }
-inline int fast_ahp(Reading& r, double* out) {
+DEVICE inline int fast_ahp(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &valley = r.list(VALLEYS);
     if (begin.status) return -begin.status;
     if (valley.status) return -valley.status;
@@ -90,19 +89,19 @@ inline int fast_ahp(Reading& r, double* out) {
     }
     return begin.count - 1;
 }
-inline int ahp_depth_from_peak(Reading& r, double* out) {
+DEVICE inline int ahp_depth_from_peak(Reading& r, double* out) {
     const List& valley = r.list(VALLEYS);
     if (valley.status) return -valley.status;
     for (int i = 0; i < valley.count; ++i) out[i] = r.at(r.peaks()[i]) - r.at(valley[i]);
     return valley.count;
 }
-inline int ahp_time_from_peak(Reading& r, double* out) {
+DEVICE inline int ahp_time_from_peak(Reading& r, double* out) {
     const List& valley = r.list(VALLEYS);
     if (valley.status) return -valley.status;
     for (int i = 0; i < valley.count; ++i) out[i] = r.t(valley[i]) - r.t(r.peaks()[i]);
     return valley.count;
 }
-inline int min_voltage_between_spikes(Reading& r, double* out) {
+DEVICE inline int min_voltage_between_spikes(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     if (peak.count < 2) return -TOO_FEW;
@@ -110,7 +109,7 @@ inline int min_voltage_between_spikes(Reading& r, double* out) {
     return peak.count - 1;
 }
 // The mean voltage from one spike's end to the next one's begin.
-inline int depolarized_base(Reading& r, double* out) {
+DEVICE inline int depolarized_base(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &end = r.list(ENDS);
     if (begin.status) return -begin.status;
     if (end.status) return -end.status;
@@ -125,7 +124,7 @@ inline int depolarized_base(Reading& r, double* out) {
     return count ? count : -NOT_FOUND;
 }
 
-inline int duration(Reading& r, double* out) {
+DEVICE inline int duration(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &end = r.list(ENDS);
     if (begin.status) return -begin.status;
     if (end.status) return -end.status;
@@ -133,7 +132,7 @@ inline int duration(Reading& r, double* out) {
     for (int i = 0; i < count; ++i) out[i] = r.t(end[i]) - r.t(begin[i]);
     return count;
 }
-inline int duration_half_width(Reading& r, double* out) {
+DEVICE inline int duration_half_width(Reading& r, double* out) {
     const List &rise = r.list(RISES), &fall = r.list(FALLS);
     if (rise.status) return -rise.status;
     if (fall.status) return -fall.status;
@@ -141,7 +140,7 @@ inline int duration_half_width(Reading& r, double* out) {
     return rise.count;
 }
 // Time above the threshold between one valley and the next.
-inline int width(Reading& r, double* out) {
+DEVICE inline int width(Reading& r, double* out) {
     const List& valley = r.list(VALLEYS);
     if (valley.status) return -valley.status;
     const double threshold = r.plan.threshold_mV;
@@ -156,7 +155,7 @@ inline int width(Reading& r, double* out) {
     }
     return count ? count : -NOT_FOUND;
 }
-inline int width_between_threshold(Reading& r, double* out) {
+DEVICE inline int width_between_threshold(Reading& r, double* out) {
     const List& between = r.list(BETWEEN);
     if (between.status) return -between.status;
     const double threshold = r.plan.threshold_mV;
@@ -171,7 +170,7 @@ inline int width_between_threshold(Reading& r, double* out) {
     return count ? count : -NOT_FOUND;
 }
 // Width at half of the height over the valley, interpolated within the sample.
-inline int half_width(Reading& r, double* out) {
+DEVICE inline int half_width(Reading& r, double* out) {
     const List &valley = r.list(VALLEYS), &peak = r.peaks();
     if (valley.status) return -valley.status;
     for (int i = 0; i < valley.count; ++i) {
@@ -186,7 +185,7 @@ inline int half_width(Reading& r, double* out) {
     }
     return valley.count;
 }
-inline int begin_width(Reading& r, double* out) {
+DEVICE inline int begin_width(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &valley = r.list(VALLEYS);
     if (begin.status) return -begin.status;
     if (valley.status) return -valley.status;
@@ -202,7 +201,7 @@ inline int begin_width(Reading& r, double* out) {
     }
     return count ? count : -NOT_FOUND;
 }
-inline int rise_time(Reading& r, double* out) {
+DEVICE inline int rise_time(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &peak = r.peaks();
     if (begin.status) return -begin.status;
     const int count = smaller(begin.count, peak.count), skip = peaks_after(r, begin[0]);
@@ -217,7 +216,7 @@ inline int rise_time(Reading& r, double* out) {
     }
     return count;
 }
-inline int rise_rate(Reading& r, double* out) {
+DEVICE inline int rise_rate(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &peak = r.peaks();
     if (begin.status) return -begin.status;
     const int count = smaller(begin.count, peak.count), skip = peaks_after(r, begin[0]);
@@ -228,7 +227,7 @@ inline int rise_rate(Reading& r, double* out) {
     }
     return count;
 }
-inline int fall_time(Reading& r, double* out) {
+DEVICE inline int fall_time(Reading& r, double* out) {
     const List &end = r.list(ENDS), &peak = r.peaks();
     if (end.status) return -end.status;
     const int count = smaller(end.count, peak.count), skip = peaks_after_start(r);
@@ -238,7 +237,7 @@ inline int fall_time(Reading& r, double* out) {
     }
     return count;
 }
-inline int fall_rate(Reading& r, double* out) {
+DEVICE inline int fall_rate(Reading& r, double* out) {
     const List &end = r.list(ENDS), &peak = r.peaks();
     if (end.status) return -end.status;
     const int count = smaller(end.count, peak.count), skip = peaks_after_start(r);
@@ -250,7 +249,7 @@ inline int fall_rate(Reading& r, double* out) {
     return count;
 }
 // The steepest slope from begin to peak, where each begin has a peak after it.
-inline int peak_upstroke(Reading& r, double* out) {
+DEVICE inline int peak_upstroke(Reading& r, double* out) {
     const List &begin = r.list(BEGINS), &peak = r.peaks();
     if (begin.status) return -begin.status;
     int count = 0;
@@ -265,7 +264,7 @@ inline int peak_upstroke(Reading& r, double* out) {
     }
     return count ? count : -NOT_FOUND;
 }
-inline int peak_downstroke(Reading& r, double* out) {
+DEVICE inline int peak_downstroke(Reading& r, double* out) {
     const List &valley = r.list(VALLEYS), &peak = r.peaks();
     if (valley.status) return -valley.status;
     for (int i = 0; i < valley.count; ++i) {
@@ -274,7 +273,7 @@ inline int peak_downstroke(Reading& r, double* out) {
     }
     return valley.count;
 }
-inline int phaseslope(Reading& r, double* out) {
+DEVICE inline int phaseslope(Reading& r, double* out) {
     const List& begin = r.list(BEGINS);
     if (begin.status) return -begin.status;
     for (int i = 0; i < begin.count; ++i) {
@@ -288,7 +287,7 @@ inline int phaseslope(Reading& r, double* out) {
     return begin.count;
 }
 // The lowest voltage after the burst that a trace starts with.
-inline int initburst_sahp(Reading& r, double* out) {
+DEVICE inline int initburst_sahp(Reading& r, double* out) {
     const List& peak = r.peaks();
     if (peak.status) return -peak.status;
     if (peak.count < 2) return -TOO_FEW;

@@ -3,7 +3,7 @@
 // The definitions are eFEL's (version 5.7), with its conventions: lists are paired by rank, and spikes outside the
 // stimulus count unless `strict`.
 #pragma once
-#include "grid.hpp"
+#include "search.hpp"
 
 namespace features {
 
@@ -12,26 +12,25 @@ struct List {
     int* at;
     int count;
     int status;
-    int operator[](int i) const { return at[i]; }
-    void add(int k) { at[count++] = k; }
+    INLINE int operator[](int i) const { return at[i]; }
+    INLINE void add(int k) { at[count++] = k; }
 };
 
 enum Landmark { PEAKS, VALLEYS, BETWEEN, SLOW, BEGINS, ENDS, RISES, FALLS, BURST_BEGINS, BURST_ENDS, UPS, DOWNS, LANDMARKS };
 
 // Room for the spikes of a trace, and for what comes with each: a crossing takes two samples.
-inline int landmarks(const Plan& plan) { return plan.count / 2 + 4; }
+INLINE int landmarks(const Plan& plan) { return plan.count / 2 + 4; }
 
-struct Reading : Trace {
+struct Reading : Search {
     List lists[LANDMARKS];
     bool known[LANDMARKS] = {};
 
-    // ints: (LANDMARKS, landmarks(plan))
-    Reading(const Plan& plan, const void* samples, bool single, Scratch& scratch, int* ints)
-        : Trace{plan, samples, single, scratch} {
-        for (int i = 0; i < LANDMARKS; ++i) lists[i] = List{ints + long(i) * landmarks(plan), 0, 0};
+    INLINE Reading(const Plan& plan, const void* samples, bool single, Scratch& scratch)
+        : Search(plan, samples, single, scratch) {
+        for (int i = 0; i < LANDMARKS; ++i) lists[i] = List{scratch.landmarks + long(i) * landmarks(plan), 0, 0};
     }
 
-    const List& list(Landmark which) {
+    DEVICE const List& list(Landmark which) {
         List& found = lists[which];
         if (!known[which]) {
             known[which] = true;
@@ -40,11 +39,11 @@ struct Reading : Trace {
         }
         return found;
     }
-    const List& peaks() { return list(PEAKS); }
-    double peak_ms(int i) { return t(lists[PEAKS][i]); }
+    INLINE const List& peaks() { return list(PEAKS); }
+    INLINE double peak_ms(int i) { return t(lists[PEAKS][i]); }
 
   private:
-    int find(Landmark which, List& out) {
+    DEVICE int find(Landmark which, List& out) {
         switch (which) {
             case PEAKS: return find_peaks(out);
             case VALLEYS: return find_valleys(out);
@@ -61,24 +60,36 @@ struct Reading : Trace {
     }
 
     // A crossing has a sample strictly on either side: one exactly at the threshold hides it.
-    void find_crossings(List& ups, List& downs) {
-        const double threshold = plan.threshold_mV;
-        const int tiles = (plan.raw_count + TILE - 1) / TILE;
-        const double slack = 1e-6 * (1 + std::fabs(threshold));
+    DEVICE void find_crossings(List& ups, List& downs) {
+        const double threshold = plan.threshold_mV, slack = 1e-6 * (1 + std::fabs(threshold));
+        const double *v = scratch.v_mV, *low = scratch.low, *high = scratch.high;
+        const Pack level = all(threshold), surely_above = all(threshold + slack), surely_below = all(threshold - slack);
+        const int tiles = plan.raw_tiles();
         int next = 1;
-        for (int tile = 0; tile < tiles; ++tile) {
-            if (scratch.high[tile] < threshold - slack || scratch.low[tile] > threshold + slack) continue;
-            const int stop = tile + 1 < tiles ? plan.tile_first[tile + 1] + 1 : plan.count;
-            for (int k = next > plan.tile_first[tile] ? next : plan.tile_first[tile]; k < stop && k < plan.count; ++k) {
-                const double before = at(k - 1), here = at(k);
-                if (here > threshold && before < threshold) ups.add(k);
-                else if (here < threshold && before > threshold) downs.add(k);
-                next = k + 1;
+        for (int from = 0; from < tiles; from += 64) {
+            const auto may = [=](int i) {
+                return at_most(surely_below, load(high + from + i)) & at_most(load(low + from + i), surely_above);
+            };
+            for (Bits open = bits(smaller(64, tiles - from), may); open; open &= open - 1) {
+                const int tile = from + first_bit(open);
+                const int stop = tile + 1 < tiles ? smaller(plan.tile_first[tile + 1] + 1, plan.count) : plan.count;
+                for (int k = larger(next, plan.tile_first[tile]); k < stop; k = next) {
+                    next = smaller(stop, (k / FILL + 1) * FILL);
+                    if (raw_least<1>(k - 1, next) > threshold + slack) continue;
+                    if (-raw_least<-1>(k - 1, next) < threshold - slack) continue;
+                    fill_range(k - 1, next);
+                    const Bits below_now = bits(next - k, [=](int i) { return below(load(v + k + i), level); });
+                    const Bits above_now = bits(next - k, [=](int i) { return below(level, load(v + k + i)); });
+                    const Bits below_then = below_now << 1 | (v[k - 1] < threshold);
+                    const Bits above_then = above_now << 1 | (v[k - 1] > threshold);
+                    for (Bits up = above_now & below_then; up; up &= up - 1) ups.add(k + first_bit(up));
+                    for (Bits down = below_now & above_then; down; down &= down - 1) downs.add(k + first_bit(down));
+                }
             }
         }
     }
 
-    int find_peaks(List& out) {
+    DEVICE int find_peaks(List& out) {
         List &ups = lists[UPS], &downs = lists[DOWNS];
         find_crossings(ups, downs);
         if (ups.count == 0 || downs.count == 0) return NO_SPIKE;
@@ -95,21 +106,25 @@ struct Reading : Trace {
         return out.count ? 0 : NO_SPIKE;
     }
 
-    int last_end() const { return plan.strict ? plan.end : plan.count; }
+    INLINE int last_end() const { return plan.strict ? plan.end : plan.count; }
 
     // The first local minimum that two samples in a row do not undercut, else the least: never a sample of noise early.
-    int first_valley(int begin, int end) {
-        int where = begin, waited = 0;
-        double least = at(begin);
-        for (int k = begin + 1; k < end; ++k) {
-            const double v = at(k);
-            if (v < least) least = v, where = k, waited = 0;
-            else if (++waited == 2) break;
+    DEVICE int first_valley(int begin, int end) {
+        const double* v = scratch.v_mV;
+        for (int k = begin; k + 2 < end; k += FILL) {
+            const int stop = smaller(end - 2, k + FILL);
+            fill_range(k, stop + 2);
+            const auto valley = [=](int i) {
+                const Pack here = load(v + k + i);
+                return at_most(here, load(v + k + i + 1)) & at_most(here, load(v + k + i + 2));
+            };
+            if (const Bits found = bits(stop - k, valley)) return k + first_bit(found);
         }
-        return where;
+        fill_range(begin, end);
+        return first_least(begin, end, [=](int k) { return load(v + k); }).at;
     }
 
-    int find_valleys(List& out) {
+    DEVICE int find_valleys(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
         const int end = last_end();
@@ -124,7 +139,7 @@ struct Reading : Trace {
         return out.count ? 0 : NOT_FOUND;
     }
 
-    int find_between(List& out) {
+    DEVICE int find_between(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
         const int end = last_end();
@@ -138,14 +153,13 @@ struct Reading : Trace {
         return 0;
     }
 
-    int find_slow(List& out) {
+    DEVICE int find_slow(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
         if (peak.count < 3) return TOO_FEW;
         for (int i = 1; i + 1 < peak.count; ++i) {
             const double from_ms = t(peak[i]) + plan.slow_start_ms;
-            int begin = peak[i];
-            while (begin < peak[i + 1] && t(begin) < from_ms) ++begin;
+            const int begin = first_at(peak[i], peak[i + 1], from_ms);
             out.add(begin == peak[i + 1] ? begin : lowest(begin, peak[i + 1]));
         }
         return 0;
@@ -153,7 +167,7 @@ struct Reading : Trace {
 
     // Backwards from the peak to the last sample with a slope at or below the threshold; the window after it must be
     // steep throughout, else the search goes on from there.
-    int find_begins(List& out) {
+    DEVICE int find_begins(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
         const List& valley = list(VALLEYS);
@@ -169,12 +183,7 @@ struct Reading : Trace {
             int from = peak[first_peak + i], begin;
             bool steep = false;
             while (!steep) {
-                begin = floor;
-                for (int k = from - 1; k >= floor; --k)
-                    if (slope(k) <= plan.derivative_threshold) {
-                        begin = k + 1;
-                        break;
-                    }
+                begin = last_gentle(floor, from, plan.derivative_threshold) + 1;
                 if (begin > plan.count - window) begin = plan.count - window;
                 if (begin == floor) break;
                 if (begin < 0 || begin > from) return BEYOND;
@@ -187,30 +196,20 @@ struct Reading : Trace {
         return out.count ? 0 : NOT_FOUND;
     }
 
-    int find_ends(List& out) {
+    DEVICE int find_ends(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
         for (int i = 0; i < peak.count; ++i) {
             if (peak[i] <= plan.start) continue;
             const int begin = peak[i] + 1, end = i + 1 < peak.count ? peak[i + 1] : plan.count - 1;
             if (begin >= end) continue;
-            for (int k = steepest_fall(begin, end); k < end; ++k)
-                if (slope(k) >= plan.down_derivative_threshold) {
-                    out.add(k);
-                    break;
-                }
+            const int k = first_rising(steepest_fall(begin, end), end, plan.down_derivative_threshold);
+            if (k < end) out.add(k);
         }
         return out.count ? 0 : NOT_FOUND;
     }
 
-    int nearest(int begin, int end, double v_mV) {
-        int where = begin;
-        double least = begin < end ? std::fabs(at(begin) - v_mV) : 0;
-        for (int k = begin + 1; k < end; ++k)
-            if (const double d = std::fabs(at(k) - v_mV); d < least) least = d, where = k;
-        return where;
-    }
-    int find_rises(List& out) {
+    DEVICE int find_rises(List& out) {
         const List &begin = list(BEGINS), &peak = peaks();
         if (begin.status) return begin.status;
         for (int i = 0; i < begin.count && i < peak.count; ++i) {
@@ -219,7 +218,7 @@ struct Reading : Trace {
         }
         return 0;
     }
-    int find_falls(List& out) {
+    DEVICE int find_falls(List& out) {
         const List &begin = list(BEGINS), &peak = peaks(), &end = list(ENDS);
         if (begin.status) return begin.status;
         if (end.status) return end.status;
@@ -231,7 +230,7 @@ struct Reading : Trace {
     }
 
     // A burst ends at an interval well above the median of those in it, and begins after one well below the last.
-    int find_bursts() {
+    DEVICE int find_bursts() {
         List &begins = lists[BURST_BEGINS], &ends = lists[BURST_ENDS];
         known[BURST_BEGINS] = known[BURST_ENDS] = true;
         const List& peak = peaks();
@@ -260,7 +259,7 @@ struct Reading : Trace {
 
   public:
     // Sorts x (shell's method: in place, nothing to allocate) and returns its median.
-    static double median(double* x, int count) {
+    DEVICE static double median(double* x, int count) {
         for (int gap = count / 2; gap > 0; gap /= 2)
             for (int i = gap; i < count; ++i) {
                 const double value = x[i];

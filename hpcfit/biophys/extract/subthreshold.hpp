@@ -4,12 +4,12 @@
 
 namespace features {
 
-inline int mean_over(Reading& r, const Stretch& s, double* out) {
+DEVICE inline int mean_over(Reading& r, const Stretch& s, double* out) {
     if (s.end <= s.begin) return -OUTSIDE;
     out[0] = r.mean(s);
     return 1;
 }
-inline int voltage_base(Reading& r, double* out) {
+DEVICE inline int voltage_base(Reading& r, double* out) {
     if (!r.plan.base_defined) return -OUTSIDE;
     const Stretch& s = r.plan.base;
     if (!r.plan.median_base) return mean_over(r, s, out);
@@ -18,14 +18,14 @@ inline int voltage_base(Reading& r, double* out) {
     out[0] = Reading::median(r.scratch.work, s.end - s.begin);
     return 1;
 }
-inline int stimulus_end_voltage(Reading& r, double* out) { return mean_over(r, r.plan.stimulus_end, out); }
-inline int steady_state_voltage(Reading& r, double* out) {
+DEVICE inline int stimulus_end_voltage(Reading& r, double* out) { return mean_over(r, r.plan.stimulus_end, out); }
+DEVICE inline int steady_state_voltage(Reading& r, double* out) {
     return r.plan.after_end == 0 ? -BEYOND : mean_over(r, r.plan.after, out);  // counted down, past the first sample
 }
-inline int steady_state_hyper(Reading& r, double* out) { return mean_over(r, r.plan.hyper, out); }
-inline int voltage_after_stim(Reading& r, double* out) { return mean_over(r, r.plan.rest, out); }
+DEVICE inline int steady_state_hyper(Reading& r, double* out) { return mean_over(r, r.plan.hyper, out); }
+DEVICE inline int voltage_after_stim(Reading& r, double* out) { return mean_over(r, r.plan.rest, out); }
 
-inline int deflection(Reading& r, double* out) {
+DEVICE inline int deflection(Reading& r, double* out) {
     double base, end;
     if (const int status = voltage_base(r, &base); status < 0) return status;
     if (const int status = stimulus_end_voltage(r, &end); status < 0) return status;
@@ -37,21 +37,21 @@ inline int deflection(Reading& r, double* out) {
     }
     return 1;
 }
-inline int deflection_early(Reading& r, double* out) {
+DEVICE inline int deflection_early(Reading& r, double* out) {
     const Stretch &base = r.plan.begin_base, &range = r.plan.begin_range;
     if (base.end <= base.begin || range.end <= range.begin) return -OUTSIDE;
     out[0] = r.mean(range) - r.mean(base);
     return 1;
 }
 // Five samples shortly before the end of the stimulus against all before its start.
-inline int voltage_deflection(Reading& r, double* out) {
+DEVICE inline int voltage_deflection(Reading& r, double* out) {
     const Stretch &base = r.plan.begin_base, &range = r.plan.deflection_base;
     if (base.end <= base.begin || range.end <= range.begin) return -OUTSIDE;
     out[0] = r.mean(range) - r.mean(base);
     return 1;
 }
 template <Feature volts>
-int resistance(Reading& r, double* out) {
+DEVICE int resistance(Reading& r, double* out) {
     if (const int status = volts(r, out); status < 0) return status;
     if (std::isnan(r.plan.amplitude_nA)) return -NO_STIMULUS;
     if (r.plan.amplitude_nA == 0) return -NOT_FOUND;
@@ -59,7 +59,7 @@ int resistance(Reading& r, double* out) {
     return 1;
 }
 // The stimulus, or what the trace has of it; at least one sample.
-inline bool stimulus_samples(Reading& r, int& begin, int& end) {
+DEVICE inline bool stimulus_samples(Reading& r, int& begin, int& end) {
     const Plan& plan = r.plan;
     if (plan.start >= plan.count) return false;
     begin = plan.start;
@@ -67,26 +67,26 @@ inline bool stimulus_samples(Reading& r, int& begin, int& end) {
     if (end <= begin) end = begin + 1;
     return true;
 }
-inline int minimum_voltage(Reading& r, double* out) {
+DEVICE inline int minimum_voltage(Reading& r, double* out) {
     int begin, end;
     if (!stimulus_samples(r, begin, end)) return -OUTSIDE;
     out[0] = r.at(r.lowest(begin, end));
     return 1;
 }
-inline int maximum_voltage(Reading& r, double* out) {
+DEVICE inline int maximum_voltage(Reading& r, double* out) {
     int begin, end;
     if (!stimulus_samples(r, begin, end)) return -OUTSIDE;
     out[0] = r.at(r.highest(begin, end));
     return 1;
 }
-inline int maximum_voltage_from_voltagebase(Reading& r, double* out) {
+DEVICE inline int maximum_voltage_from_voltagebase(Reading& r, double* out) {
     double base;
     if (const int status = voltage_base(r, &base); status < 0) return status;
     if (const int status = maximum_voltage(r, out); status < 0) return status;
     out[0] -= base;
     return 1;
 }
-inline int sag_amplitude(Reading& r, double* out) {
+DEVICE inline int sag_amplitude(Reading& r, double* out) {
     double bottom;
     if (const int status = minimum_voltage(r, &bottom); status < 0) return status;
     if (const int status = deflection(r, out); status < 0) return status;
@@ -96,7 +96,7 @@ inline int sag_amplitude(Reading& r, double* out) {
     return 1;
 }
 // voltage_base - minimum_voltage, which divides: NOT_FOUND when it is exactly 0.
-inline int drop(Reading& r, double* out) {
+DEVICE inline int drop(Reading& r, double* out) {
     double bottom;
     if (const int status = minimum_voltage(r, &bottom); status < 0) return status;
     if (const int status = voltage_base(r, out); status < 0) return status;
@@ -105,14 +105,14 @@ inline int drop(Reading& r, double* out) {
         out[0] = r.mean_in_order(r.plan.base) - bottom;
     return out[0] == 0 ? -NOT_FOUND : 1;
 }
-inline int sag_ratio1(Reading& r, double* out) {
+DEVICE inline int sag_ratio1(Reading& r, double* out) {
     double sag, depth;
     if (const int status = sag_amplitude(r, &sag); status < 0) return status;
     if (const int status = drop(r, &depth); status < 0) return status;
     out[0] = sag / depth;
     return 1;
 }
-inline int sag_ratio2(Reading& r, double* out) {
+DEVICE inline int sag_ratio2(Reading& r, double* out) {
     double end, base, depth;
     if (const int status = stimulus_end_voltage(r, &end); status < 0) return status;
     if (const int status = voltage_base(r, &base); status < 0) return status;
@@ -126,7 +126,7 @@ struct Line {
     double slope, residual;
 };
 template <class X, class Y>
-Line line(int count, X x, Y y, bool residual) {
+DEVICE Line line(int count, X x, Y y, bool residual) {
     double sx = 0, sy = 0, sxx = 0, sxy = 0;
     for (int i = 0; i < count; ++i) sx += x(i), sy += y(i), sxx += x(i) * x(i), sxy += x(i) * y(i);
     const double slope = (count * sxy - sx * sy) / (count * sxx - sx * sx);
@@ -141,7 +141,7 @@ Line line(int count, X x, Y y, bool residual) {
     }
     return {slope, squares / ((high - low) * (high - low))};
 }
-inline int decay_time_constant(Reading& r, double* out) {
+DEVICE inline int decay_time_constant(Reading& r, double* out) {
     const int begin = r.plan.decay_begin, count = r.plan.decay_end - begin;
     if (r.plan.start >= r.plan.count || count < 1) return -OUTSIDE;
     const double reference = r.at(r.plan.start);
@@ -152,7 +152,7 @@ inline int decay_time_constant(Reading& r, double* out) {
     return 1;
 }
 // From the lowest voltage back to where nine tenths of the sag are gone.
-inline int sag_time_constant(Reading& r, double* out) {
+DEVICE inline int sag_time_constant(Reading& r, double* out) {
     double bottom, end_mV, sag;
     if (const int status = sag_amplitude(r, &sag); status < 0) return status;
     minimum_voltage(r, &bottom);
@@ -171,7 +171,7 @@ inline int sag_time_constant(Reading& r, double* out) {
 
 // Five-point derivative of x over [0, count).
 template <class X>
-double five_point(X x, int i, int count) {
+DEVICE double five_point(X x, int i, int count) {
     if (i == 0) return x(1) - x(0);
     if (i == count - 1) return x(count - 1) - x(count - 2);
     if (i == 1) return (x(2) - x(0)) / 2.;
@@ -180,7 +180,7 @@ double five_point(X x, int i, int count) {
 }
 // Where the fall after the start of a hyperpolarising step begins and where it has become flat, as samples after
 // `from`.  slope: (count).  A fall is five samples steeper than LEVEL, a plateau 70 ms that are not on average.
-inline int find_decay(Reading& r, const double* slope, int from, int count, int& begin, int& end) {
+DEVICE inline int find_decay(Reading& r, const double* slope, int from, int count, int& begin, int& end) {
     const double LEVEL = 5e-3, PLATEAU_MS = 70;
     for (begin = 0;; ++begin) {
         bool falling = true;
@@ -199,7 +199,7 @@ inline int find_decay(Reading& r, const double* slope, int from, int count, int&
 }
 // Membrane time constant from the first half of a hyperpolarising step: the exponential whose plateau, found by golden
 // section within 5 mV, makes the logarithm straightest.
-inline int time_constant(Reading& r, double* out) {
+DEVICE inline int time_constant(Reading& r, double* out) {
     const Plan& plan = r.plan;
     if (plan.start >= plan.count) return -BEYOND;
     const int from = plan.start + 10;
