@@ -30,7 +30,7 @@ from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.ledger import Header, Ledger
 from hpcfit.population.loop import Evaluation, run_generations
 from hpcfit.run.processes import Processes
-from hpcfit.settings import AnyStrategySettings, RunSettings
+from hpcfit.settings import GROUPINGS, AnyStrategySettings, RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 RANDOM = "random search"
@@ -44,10 +44,11 @@ def strategies(population: int, demo: dict) -> dict[str, dict]:
     return {
         "mu_plus_lambda (the file's)": {**demo, "parents": 3 * population // 4, "offspring": population},
         "mu_plus_lambda (defaults)": {"parents": population // 2, "offspring": population},
-        "ibea, terms": {"kind": "ibea", **whole, **breeding},
-        "ibea, stimuli": {"kind": "ibea", "objectives": "stimuli", **whole, **breeding},
-        "nsga2, terms": {"kind": "nsga2", **whole, **breeding},
-        "nsga2, families": {"kind": "nsga2", "objectives": "families", **whole, **breeding},
+        **{
+            f"{kind}, {grouping}": {"kind": kind, "objectives": grouping, **whole, **breeding}
+            for kind in ("ibea", "nsga2")
+            for grouping in GROUPINGS
+        },
         "cma_es": {"kind": "cma_es", "population": population},
         "cma_es (default size)": {"kind": "cma_es"},
         "particle_swarm": {"kind": "particle_swarm", "population": population},
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--population", type=int, default=40)
-    parser.add_argument("--only", default="", help="strategies whose names contain one of these, comma-separated")
+    parser.add_argument("--only", default="", help="strategies whose names contain one of these, separated by ;")
     parser.add_argument("--fit", type=Path, default=ROOT / "data" / "l5pc" / "fit_small.toml")
     arguments = parser.parse_args()
     evaluations, seeds = (240, 2) if arguments.quick else (arguments.evaluations, arguments.seeds)
@@ -79,7 +80,7 @@ def main() -> None:
     engine = EngineSettings(kind="batched", order=settings.engine.order, dt_ms=settings.engine.dt_ms)
     problem = Problem.of(settings.model_copy(update={"engine": engine}))
     tables = strategies(arguments.population, settings.strategy.model_dump())
-    wanted = [name for name in tables if any(part in name for part in arguments.only.split(","))]
+    wanted = [name for name in tables if any(part in name for part in arguments.only.split(";"))]
     factory = simulator_factory(problem.cell, problem.stimuli, engine)
     begun, curves = time.monotonic(), {name: [] for name in wanted}
     with Processes({SERVICE: factory, SCORER: problem.feature_factory()}, engine.workers) as executor:

@@ -1,9 +1,10 @@
 """Settings that every population run has: how offspring are made, and when the run ends."""
 
+import difflib
 from math import log
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from hpcfit.config import Settings
 
@@ -12,6 +13,22 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+
+GROUPINGS = ("terms", "features", "stimuli", "families", "stimulus_families")
+
+
+def _grouping(given: Any) -> Any:
+    if isinstance(given, dict):
+        return given
+    if given not in GROUPINGS:
+        near = difflib.get_close_matches(str(given), GROUPINGS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"must be one of {', '.join(GROUPINGS)}, or a table of groups with patterns of names{hint}")
+    return given
+
+
+Grouping = Annotated[str | dict[str, tuple[str, ...]], BeforeValidator(_grouping)]
+"""How score functions are summed into objectives; hpcfit.biophys.objectives says what each means."""
 
 
 class CrossoverSettings(Settings):
@@ -79,8 +96,9 @@ class MultiObjectiveSettings(Settings):
     """
 
     kind: Literal["ibea", "nsga2"]
-    objectives: Literal["terms", "stimuli", "families"] = "terms"
-    """What an objective is: one score function, or the sum over those of a stimulus or of a family of features."""
+    objectives: Grouping = "families"
+    """What an objective is: one score function, or the sum over those of a feature, a stimulus, a family of features,
+    a family within a stimulus, or of groups that are named here (group -> shell patterns of their names)."""
     parents: Count = 100
     """mu: how many survive a generation."""
     offspring: Count = 100

@@ -44,6 +44,31 @@ def check_names(fit: "FitSettings") -> None:
             _known(f"scores[{index}].stimuli", name, stimuli)
             if name not in fit.targets:
                 raise ValueError(f"scores[{index}].stimuli names {name}, which has no [targets.{name}]; add it")
+    _check_score_windows(fit)
+    for name in fit.weighting.budget if isinstance(fit.weighting.budget, dict) else ():
+        _known(f"weighting.budget.{name}", name, stimuli)
+
+
+def _check_score_windows(fit: "FitSettings") -> None:
+    """The windows of trace distances lie within the stimuli that they are compared in."""
+    for index, score in enumerate(fit.scores):
+        if score.trace is None:
+            continue
+        window_ms = getattr(score.trace, "window_ms", None)
+        spans = [
+            (f"windows[{number}]", window.start_ms, window.end_ms)
+            for number, window in enumerate(getattr(score.trace, "windows", ()))
+        ]
+        spans += [("window_ms", *window_ms)] if window_ms else []
+        for stimulus in fit.stimuli:
+            if stimulus.name not in (score.stimuli or fit.targets):
+                continue
+            for key, start, end in spans:
+                if end > stimulus.duration_ms:
+                    raise ValueError(
+                        f"scores[{index}].trace.{key} = [{start:g}, {end:g}] ms reaches beyond the end of stimulus "
+                        f"{stimulus.name}, duration_ms = {stimulus.duration_ms:g}; shorten it, or name other stimuli"
+                    )
 
 
 def _check_point_parameters(fit: "FitSettings") -> None:

@@ -6,7 +6,7 @@ settings in globals, so each call here sets them all and leaves eFEL's defaults 
 
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -52,7 +52,7 @@ def extract(
     v_mV: np.ndarray,
     dt_ms: float,
     window_ms: tuple[float, float],
-    names: Sequence[str],
+    names: Sequence[str] | Mapping[str, float | None],
     settings: FeatureSettings,
     i_nA: np.ndarray | None = None,
     stimulus_nA: float | None = None,
@@ -60,7 +60,8 @@ def extract(
 ) -> np.ndarray:
     """Feature values, float64: (traces, features).
 
-    The value of a list-valued feature (one entry a spike, say) is its mean, as in BluePyOpt's `calculate_feature`.
+    The value of a list-valued feature (one entry a spike, say) is its mean, as in BluePyOpt's `calculate_feature`; with
+    a target it is `folded`, so that its distance from the target is that of eFEL's `get_distance`, BluePyOpt's score.
     NaN means undefined.  eFEL tells "could not be computed" (None) from "there are none" (an empty list); both are
     NaN here, because neither can be compared with a mean and a standard deviation.
 
@@ -73,7 +74,7 @@ def extract(
     window_ms
         Start and end of the stimulus.
     names
-        eFEL's names.
+        eFEL's names; or name -> target with which each value of its list is compared, None: the mean counts.
     settings
         Who reads; spike threshold, derivative threshold, interpolation step and strictness of the window.
     i_nA
@@ -84,6 +85,8 @@ def extract(
         Of our kernel; 0: one for every core this process may use.
     """
     traces = np.atleast_2d(np.asarray(v_mV, dtype=None if _is_single(v_mV) else float))
+    targets = names if isinstance(names, Mapping) else {}
+    names = tuple(names)
     values = np.full((len(traces), len(names)), np.nan)
     ours = [column for column, name in enumerate(names) if settings.backend == "hpcfit" and name in FUNCTIONS]
     if ours and traces.size:
@@ -91,11 +94,32 @@ def extract(
         chosen = _extract_settings(settings)
         table = extract_ours(traces, dt_ms, window_ms, mine, chosen, stimulus_nA=stimulus_nA, threads=threads)
         values[:, ours] = table.mean
+        for column in ours:
+            if (target := targets.get(names[column])) is not None:
+                lists, offsets = table.values(names[column])
+                values[:, column] = folded(table[names[column]], lists, offsets, target)
     theirs = [column for column in range(len(names)) if column not in ours]
     if theirs:
-        wanted = [names[column] for column in theirs]
+        wanted = {names[column]: targets.get(names[column]) for column in theirs}
         values[:, theirs] = _by_efel(traces.astype(float), dt_ms, window_ms, wanted, settings, i_nA, stimulus_nA)
     return values
+
+
+def folded(means: np.ndarray, values: np.ndarray, offsets: np.ndarray, target: float) -> np.ndarray:
+    """The single values that are as far from the target as the lists are, each value counting, on their means' side.
+
+    target + sign(mean - target) * mean |value - target|: (traces,), NaN where the list is empty or its mean not finite.
+    For a list of one value it is that value.
+
+    means: (traces,); values: the lists one after the other; offsets: (traces + 1,), trace i's from offsets[i].
+    """
+    apart = np.full(len(means), np.nan)
+    counts = np.diff(offsets)
+    some = np.flatnonzero((counts > 0) & np.isfinite(means))
+    if len(some):
+        sums = np.add.reduceat(np.abs(values - target), offsets[:-1][counts > 0])
+        apart[some] = sums[np.isfinite(means[counts > 0])] / counts[some]
+    return np.where(counts == 1, means, target + np.copysign(apart, means - target))
 
 
 def all_ours(names: Sequence[str], settings: FeatureSettings) -> bool:
@@ -120,7 +144,7 @@ def _by_efel(
     traces: np.ndarray,
     dt_ms: float,
     window_ms: tuple[float, float],
-    names: list[str],
+    names: Mapping[str, float | None],
     settings: FeatureSettings,
     i_nA: np.ndarray | None,
     stimulus_nA: float | None,
@@ -156,15 +180,18 @@ def _set_up(settings: FeatureSettings | None) -> None:
         efel.set_setting("strict_stiminterval", bool(settings.strict_stimulus_interval))
 
 
-def _values(trace: dict[str, Any], names: list[str]) -> list[float]:
-    """One number a feature, all from one call, so that eFEL converts and interpolates the trace once."""
+def _values(trace: dict[str, Any], names: Mapping[str, float | None]) -> list[float]:
+    """One number a feature, all from one call, so that eFEL converts and interpolates the trace once.
+
+    names: feature -> target, as in `extract`.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            found = _ask(trace, names)
+            found = _ask(trace, list(names))
         except Exception:  # a feature written in Python may raise anything on a trace it did not expect
             found = {name: _alone(trace, name) for name in names}
-    return [_mean(found[name]) for name in names]
+    return [_mean(found[name], target) for name, target in names.items()]
 
 
 def _alone(trace: dict[str, Any], name: str) -> Any:
@@ -182,8 +209,11 @@ def _ask(trace: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return efel.get_feature_values([trace], names, parallel_map=None, return_list=True, raise_warnings=False)[0]
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Any, target: float | None) -> float:
     if values is None or len(values) == 0:
         return np.nan
-    mean = float(np.mean(np.asarray(values, dtype=float)))
+    numbers = np.asarray(values, dtype=float)
+    mean = float(np.mean(numbers))
+    if target is not None:
+        mean = float(folded(np.array([mean]), numbers, np.array([0, len(numbers)]), target)[0])
     return mean if np.isfinite(mean) else np.nan

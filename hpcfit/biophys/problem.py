@@ -11,12 +11,14 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.interface import Engine, Responses, Status, portions
+from hpcfit.biophys.feature_targets import with_ranges
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.scores import FeatureService, contributions, feature_service
 from hpcfit.biophys.settings import FitSettings
 from hpcfit.biophys.space import Space
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
+from hpcfit.biophys.terms import Term
 from hpcfit.errors import EngineError
 from hpcfit.population.executor import Executor, Fate, Task
 from hpcfit.population.loop import Evaluation
@@ -81,6 +83,12 @@ class Evaluator:
         self._executor = executor
         threads = problem.settings.engine.workers
         self._here = replace(problem.feature_factory()(), threads=threads)
+        self.terms: tuple[Term, ...] | None = None
+        """Score functions in the units that count, from generation 0 on: some are told in ranges over it."""
+
+    def go_on(self, first_features: np.ndarray) -> None:
+        """Take generation 0 from the ledger of a run that goes on: its features, (individuals, score functions)."""
+        self.terms = with_ranges(self.problem.targets.terms, first_features)
 
     def __call__(self, vectors: np.ndarray) -> Evaluation:
         """vectors: (n, parameters) in the unit cube."""
@@ -89,7 +97,9 @@ class Evaluator:
         features, statuses, unread, simulating_s = self._simulated(parameters)
         columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
         status = statuses[:, columns]
-        parts, undefined = contributions(features, status, problem.targets.terms, problem.settings.penalties)
+        if self.terms is None:
+            self.terms = with_ranges(problem.targets.terms, features)
+        parts, undefined = contributions(features, status, self.terms, problem.settings.penalties)
         arrays = {
             "parameters": parameters,
             "features": features,

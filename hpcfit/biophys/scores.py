@@ -2,7 +2,8 @@
 
     F(x) = sum over stimuli and score functions of  weight * |value - mean| / sd         (Ladd et al. 2021)
 
-A feature that is undefined and a simulation that failed contribute a penalty, in units of sd, and are counted.
+where sd is the unit that [[scores]] chooses, and the value of a distance between traces has the mean 0.  A feature that
+is undefined and a simulation that failed contribute a penalty, in units of sd, and are counted.  docs/scores.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,16 +29,17 @@ class SiteFeatures:
     names: tuple[str, ...]
     columns: tuple[int, ...]
     settings: FeatureSettings
+    targets: tuple[float | None, ...]
+    """Where each value of a feature is compared, with what; None: the mean of the values is the feature's value."""
 
 
 @dataclass(frozen=True)
 class SiteTrace:
-    """A distance from the mean recorded trace, mean_mV: (time,), NaN where nothing was recorded."""
+    """A distance from recorded traces at a site, and the column that it fills."""
 
     site: str
-    measure: str
     column: int
-    mean_mV: np.ndarray
+    distance: Callable[[np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,14 @@ class FeatureService:
                 traces,
                 dt_ms,
                 scoring.window_ms,
-                group.names,
+                dict(zip(group.names, group.targets, strict=True)),
                 group.settings,
                 i_nA=None if scoring.i_nA is None else scoring.i_nA[: traces.shape[1]],
                 stimulus_nA=scoring.stimulus_nA,
                 threads=self.threads,
             )
         for trace in scoring.traces:
-            values[good, trace.column] = trace_distance(
-                v_mV[good, sites.index(trace.site)], trace.mean_mV, trace.measure
-            )
+            values[good, trace.column] = trace.distance(v_mV[good, sites.index(trace.site)], self.threads)
         return values
 
 
@@ -104,21 +104,6 @@ def feature_service(fit: FitSettings, targets: Targets) -> Callable[[], FeatureS
     """
     stimuli = {stimulus.name: _scoring(stimulus, fit, targets) for stimulus in fit.stimuli}
     return partial(FeatureService, stimuli)
-
-
-def trace_distance(v_mV: np.ndarray, mean_mV: np.ndarray, measure: str) -> np.ndarray:
-    """Distance of traces from a mean trace over the recorded time, mV: (traces,); NaN where a trace is not finite.
-
-    v_mV: (traces, time); mean_mV: (time,), NaN where nothing was recorded; measure: rms or mean_absolute.
-    """
-    length = min(v_mV.shape[1], len(mean_mV))
-    recorded = np.isfinite(mean_mV[:length])
-    if not np.any(recorded):
-        return np.full(len(v_mV), np.nan)
-    difference = v_mV[:, :length][:, recorded] - mean_mV[:length][recorded]
-    if measure == "rms":
-        return np.sqrt(np.mean(difference**2, axis=1))
-    return np.mean(np.abs(difference), axis=1)
 
 
 def contributions(
@@ -160,15 +145,17 @@ def _scoring(stimulus: StimulusSettings, fit: FitSettings, targets: Targets) -> 
     terms = [targets.terms[index] for index in targets.columns(stimulus.name)]
     features, traces = [], []
     for site in dict.fromkeys(term.site for term in terms):
-        here = [(column, term.feature) for column, term in enumerate(terms) if term.site == site]
-        read = [(column, name) for column, name in here if not name.startswith("trace.")]
+        here = [(column, term) for column, term in enumerate(terms) if term.site == site]
+        read = [(column, term) for column, term in here if not term.is_trace]
         if read:
-            columns, names = zip(*read, strict=True)
-            features.append(SiteFeatures(site, names, columns, site_settings(fit, site)))
-        for column, name in here:
-            if name.startswith("trace."):
-                mean_mV = targets.traces[stimulus.name, site].mean_mV
-                traces.append(SiteTrace(site, name.removeprefix("trace."), column, mean_mV))
+            columns, names = tuple(column for column, _ in read), tuple(term.feature for _, term in read)
+            means = tuple(term.mean if term.list_values == "each" else None for _, term in read)
+            features.append(SiteFeatures(site, names, columns, site_settings(fit, site), means))
+        traces += [
+            SiteTrace(site, column, targets.distances[stimulus.name, site, term.feature])
+            for column, term in here
+            if term.is_trace
+        ]
     dt_ms = fit.engine.record_dt_ms
     i_nA = None
     if any(not NEED_CURRENT.isdisjoint(group.names) for group in features):

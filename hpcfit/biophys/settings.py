@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hpcfit.biophys.consistency import check_names
-from hpcfit.biophys.default_features import DEFAULT_FEATURES, SD_FLOORS
+from hpcfit.biophys.default_features import SD_FLOORS
 from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Waveform
 from hpcfit.biophys.engine_settings import EngineSettings
 from hpcfit.biophys.expression import check_expression
 from hpcfit.biophys.point_processes import PointProcessSettings
+from hpcfit.biophys.score_settings import PenaltySettings, ScoreSettings, WeightingSettings
 from hpcfit.config import InputPath, Settings
 from hpcfit.settings import AnyStrategySettings, RunSettings, StrategySettings
 
@@ -193,37 +194,6 @@ class TargetSettings(Settings):
         return self
 
 
-class ScoreSettings(Settings):
-    """Score functions: features in units of sd, or a distance between traces."""
-
-    stimuli: tuple[Name, ...] = ()
-    """Empty: every stimulus."""
-    site: Name = "soma"
-    features: tuple[str, ...] = ()
-    """eFEL's names; empty and no trace: the twenty defaults."""
-    trace: Literal["rms", "mean_absolute"] | None = None
-    """Distance from the mean recorded trace, mV, in place of features."""
-    sd_mV: Positive = 5.0
-    """Unit of a trace distance."""
-    weight: NonNegative = 1.0
-    weights: dict[str, NonNegative] = Field(default_factory=dict)
-    """Per feature, multiplied with weight."""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "ScoreSettings":
-        if self.trace and self.features:
-            raise ValueError("give features or trace, not both; write two [[scores]] tables")
-        unknown = [name for name in self.weights if name not in self.names]
-        if unknown:
-            raise ValueError(f"weights names {unknown[0]}, which is not among the features {', '.join(self.names)}")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The features of this table."""
-        return () if self.trace else (self.features or DEFAULT_FEATURES)
-
-
 class FeatureSettings(Settings):
     """How features are read, in eFEL's definitions, and the smallest sd a recorded feature is given."""
 
@@ -246,15 +216,6 @@ class FeatureSettings(Settings):
         return {**SD_FLOORS, **floors}
 
 
-class PenaltySettings(Settings):
-    """What a score function contributes, in sd, when there is no number; counted in every generation."""
-
-    undefined_feature: NonNegative = 25.0
-    failed_simulation: NonNegative = 50.0
-    cap: Positive | None = 25.0
-    """A defined feature contributes at most this."""
-
-
 class FitSettings(Settings):
     """A whole fit file."""
 
@@ -272,6 +233,7 @@ class FitSettings(Settings):
     scores: tuple[ScoreSettings, ...] = (ScoreSettings(),)
     features: FeatureSettings = FeatureSettings()
     penalties: PenaltySettings = PenaltySettings()
+    weighting: WeightingSettings = WeightingSettings()
     engine: EngineSettings = EngineSettings()
     strategy: AnyStrategySettings = StrategySettings()
     run: RunSettings = RunSettings()

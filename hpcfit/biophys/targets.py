@@ -1,17 +1,22 @@
 """What should each stimulus evoke?  Score terms with mean and sd, from given statistics or from recorded sweeps.
 
 A feature's mean and sd are taken over sweeps, one value a sweep; sd is the sample's (ddof = 1), and no smaller than the
-floors of [features], because a few sweeps can agree by chance.  A single sweep has the floor for sd.
+floors of [features], because a few sweeps can agree by chance.  A single sweep has the floor for sd.  `unit` of
+[[scores]] chooses something else than the sd; [weighting] changes the weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from hpcfit.biophys.distances import TraceDistance, distance_unit, make_distance
 from hpcfit.biophys.electrodes import Step
+from hpcfit.biophys.feature_targets import feature_target, floor_of, relative_unit
 from hpcfit.biophys.features import NEED_CURRENT, check_features, extract
+from hpcfit.biophys.objectives import objective_names
 from hpcfit.biophys.recorded import RecordedSweep, recorded_sweeps
 from hpcfit.biophys.recordings import rheobase_nA
 from hpcfit.biophys.settings import (
@@ -23,6 +28,7 @@ from hpcfit.biophys.settings import (
     TargetSettings,
 )
 from hpcfit.biophys.terms import RecordedTraces, Targets, Term
+from hpcfit.biophys.weighting import weighted
 from hpcfit.errors import ConfigError, InputError
 
 __all__ = ["RecordedTraces", "Targets", "Term", "build_targets", "resolve_rheobase", "site_settings"]
@@ -38,9 +44,29 @@ class _Request:
     target: TargetSettings
     features: tuple[str, ...]
 
-    def term(self, feature: str, mean: float, sd: float, sweeps: int, source: str) -> Term:
-        weight = self.score.weight * self.score.weights.get(feature, 1.0)
-        return Term(self.stimulus.name, self.score.site, feature, mean, sd, weight, sweeps, source)
+    def given(self, feature: str, statistics: tuple[float, float], settings: FeatureSettings) -> Term:
+        """The term of a feature whose mean and sd are given: the sd stands for a median absolute deviation, too."""
+        mean, sd = statistics
+        unit = self.score.unit
+        size = floor_of(feature, mean, settings) if unit == "range" else sd
+        size = relative_unit(feature, mean, settings) if unit == "mean" else size
+        return self._term(feature, (mean, size), sd, 0, f"targets.{self.stimulus.name}.statistics")
+
+    def recorded(self, feature: str, values: np.ndarray, settings: FeatureSettings) -> Term:
+        """The term of a feature with these values in the sweeps where it is defined."""
+        _, sd = feature_target(feature, values, "sd", settings)
+        target = feature_target(feature, values, self.score.unit, settings)
+        return self._term(feature, target, sd, len(values), str(self.target.recordings))
+
+    def _term(self, feature: str, target: tuple[float, float], sd: float, sweeps: int, source: str) -> Term:
+        score, weight = self.score, self.score.weight * self.score.weights.get(feature, 1.0)
+        place = (self.stimulus.name, score.site, feature)
+        return Term(*place, *target, weight, sweeps, source, score.unit, score.list_values, sd)
+
+    def distance(self, unit: float, sweeps: int) -> Term:
+        """The term of a distance between traces."""
+        place = (self.stimulus.name, self.score.site, self.score.trace_name)
+        return Term(*place, 0.0, unit, self.score.weight, sweeps, str(self.target.recordings), "distance", data_sd=unit)
 
 
 def resolve_rheobase(fit: FitSettings) -> FitSettings:
@@ -94,19 +120,27 @@ def build_targets(fit: FitSettings) -> Targets:
         for name, target in fit.targets.items()
         if target.recordings is not None
     }
-    terms: list[Term] = []
-    dropped: list[tuple[str, str, str, str]] = []
-    for request in _requests(fit):
-        made, unmade = _terms(request, sweeps.get(request.stimulus.name, ()), fit)
-        terms += made
-        dropped += unmade
-    dropped += _unused(fit, terms)
-    _check_terms(fit, terms, dropped)
     traces = {
         (name, fit.targets[name].site): _traces(found, stimuli[name], fit.engine.record_dt_ms)
         for name, found in sweeps.items()
     }
-    return Targets(tuple(terms), traces, tuple(dropped))
+    terms: list[Term] = []
+    dropped: list[tuple[str, str, str, str]] = []
+    distances: dict[tuple[str, str, str], TraceDistance] = {}
+    for request in _requests(fit):
+        found = sweeps.get(request.stimulus.name, ())
+        if request.score.trace is not None:
+            term, distance = _distance(request, found, traces, fit)
+            terms.append(term)
+            distances[term.stimulus, term.site, term.feature] = distance
+            continue
+        made, unmade = _terms(request, found, fit)
+        terms += made
+        dropped += unmade
+    dropped += _unused(fit, terms)
+    _check_terms(fit, terms, dropped)
+    objective_names(terms, getattr(fit.strategy, "objectives", "terms"))
+    return Targets(weighted(terms, fit.weighting), traces, tuple(dropped), distances)
 
 
 def site_settings(fit: FitSettings, site: str) -> FeatureSettings:
@@ -148,8 +182,6 @@ def _requests(fit: FitSettings) -> Iterator[_Request]:
 
 def _wanted(score: ScoreSettings, recorded: bool, given: tuple[str, ...]) -> tuple[str, ...]:
     """The table's features; the defaults stand for what there is: recordings have all of them, statistics their own."""
-    if score.trace:
-        return (f"trace.{score.trace}",)
     if score.features or not given:
         return score.names
     return (*score.names, *(name for name in given if name not in score.names)) if recorded else given
@@ -159,8 +191,6 @@ def _terms(
     request: _Request, sweeps: Sequence[RecordedSweep], fit: FitSettings
 ) -> tuple[list[Term], list[tuple[str, str, str, str]]]:
     name, site = request.stimulus.name, request.score.site
-    if request.score.trace:
-        return [_trace_term(request, sweeps)], []
     given = request.target.statistics.get(site, {})
     recorded = sweeps if request.target.site == site else ()
     asked = tuple(feature for feature in request.features if feature not in given)
@@ -169,8 +199,8 @@ def _terms(
     dropped: list[tuple[str, str, str, str]] = []
     for feature in request.features:
         if feature in given:
-            mean, sd = given[feature]
-            terms.append(request.term(feature, mean, sd, 0, f"targets.{name}.statistics"))
+            with _at(request.where):
+                terms.append(request.given(feature, given[feature], fit.features))
             continue
         column = values[:, asked.index(feature)]
         defined = column[np.isfinite(column)]
@@ -180,8 +210,8 @@ def _terms(
             reason = f"undefined in {len(column) - len(defined)} of {len(column)} recorded sweeps"
             dropped.append((name, site, feature, reason))
         else:
-            mean, sd = _statistics(feature, defined, fit.features)
-            terms.append(request.term(feature, mean, sd, len(defined), str(request.target.recordings)))
+            with _at(request.where):
+                terms.append(request.recorded(feature, defined, fit.features))
     return terms, dropped
 
 
@@ -204,17 +234,17 @@ def _values(sweeps: Sequence[RecordedSweep], names: tuple[str, ...], settings: F
     )
 
 
-def _statistics(feature: str, values: np.ndarray, settings: FeatureSettings) -> tuple[float, float]:
-    mean = float(np.mean(values))
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    floor = settings.sd_floor.get(feature) or max(settings.relative_sd_floor * abs(mean), settings.absolute_sd_floor)
-    return mean, max(sd, floor)
-
-
-def _trace_term(request: _Request, sweeps: Sequence[RecordedSweep]) -> Term:
-    name, target, site = request.stimulus.name, request.target, request.score.site
-    if not sweeps or target.site != site:
-        raise ConfigError(f"{request.where}: a trace distance needs recordings; targets.{name} has none at {site}")
+def _distance(
+    request: _Request,
+    sweeps: Sequence[RecordedSweep],
+    traces: Mapping[tuple[str, str], RecordedTraces],
+    fit: FitSettings,
+) -> tuple[Term, TraceDistance]:
+    name, target, score = request.stimulus.name, request.target, request.score
+    if not sweeps or target.site != score.site:
+        raise ConfigError(
+            f"{request.where}: a trace distance needs recordings; targets.{name} has none at {score.site}"
+        )
     model_ms = request.stimulus.window[1] - request.stimulus.window[0]
     for sweep in sweeps:
         recorded_ms = sweep.window_ms[1] - sweep.window_ms[0]
@@ -223,8 +253,18 @@ def _trace_term(request: _Request, sweeps: Sequence[RecordedSweep]) -> Term:
                 f"{request.where}: a trace distance needs equal timing, but targets.{name}.window_ms lasts "
                 f"{recorded_ms:g} ms and the model's stimulus {model_ms:g} ms; score features instead"
             )
-    feature = request.features[0]
-    return request.term(feature, 0.0, request.score.sd_mV, len(sweeps), str(target.recordings))
+    where, recorded = f"{request.where}.trace, stimulus {name}", traces[name, score.site]
+    distance = make_distance(score.trace, recorded, site_settings(fit, score.site).threshold_mV, where)
+    return request.distance(distance_unit(score, distance, recorded, where), len(sweeps)), distance
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """What is wrong with a feature names the table that asks for it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _traces(sweeps: Sequence[RecordedSweep], stimulus: StimulusSettings, dt_ms: float) -> RecordedTraces:

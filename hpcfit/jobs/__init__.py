@@ -20,6 +20,7 @@ from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.biophys.terms import term_line
 from hpcfit.config import read_toml, validate
 from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.choice import strategy_course
@@ -176,7 +177,7 @@ def run(
     with _naming(fit):
         problem = Problem.of(settings)
     header = run_folder.header(problem, base)
-    run_folder.check(place, header)
+    run_folder.check(place, header, base)
     with _naming(fit):
         factory = simulator_factory(problem.cell, problem.stimuli, settings.engine)
     factories = {SERVICE: factory, SCORER: problem.feature_factory()}
@@ -218,7 +219,7 @@ def describe(path: str | Path) -> str:
         memory,
         *(line for stimulus in problem.stimuli for line in _point_processes(stimulus)),
         f"score functions: {len(targets.terms)}",
-        *(f"  {term.name}: {term.mean:.5g} +- {term.sd:.3g} ({term.source})" for term in targets.terms),
+        *(f"  {term_line(term)}" for term in targets.terms),
         *(f"  no term: {stimulus}.{site}.{feature}: {reason}" for stimulus, site, feature, reason in targets.dropped),
     ]
     return "\n".join(lines)
@@ -286,6 +287,8 @@ def _generations(
     strategy = problem.settings.strategy
     objectives = term_groups(problem.targets.terms, getattr(strategy, "objectives", "terms"))
     course = strategy_course(strategy, len(problem.space.names), ends.seed, objectives)
+    if len(ledger):
+        evaluate.go_on(ledger.read(0).arrays["features"])
 
     def after(generation: Generation, standing: Standing) -> None:
         journal.generation(generation, standing)

@@ -167,6 +167,8 @@ class _Bench:
         unknown = [name for name in stimuli if name not in scored]
         if unknown:
             raise ConfigError(f"stimulus {unknown[0]} is not among those that are scored: {', '.join(scored)}")
+        if any(term.unit == "range" for term in problem.targets.terms):
+            raise ConfigError("unit = 'range' is that of a run's generation 0; compare simulators with unit = 'sd'")
         self.problem = problem
         self.stimuli = tuple(name for name in scored if not stimuli or name in stimuli)
         self.model_s = sum(s.duration_ms for s in problem.stimuli if s.name in self.stimuli) / 1000.0

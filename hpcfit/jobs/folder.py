@@ -19,7 +19,8 @@ import numpy as np
 from hpcfit.biophys.electrodes import Waveform
 from hpcfit.biophys.problem import Problem
 from hpcfit.biophys.settings import FitSettings
-from hpcfit.errors import LedgerError, StorageError
+from hpcfit.config import validate
+from hpcfit.errors import ConfigError, LedgerError, StorageError
 from hpcfit.population.files import make_folder, remove_leftovers, storage_error, write_text
 from hpcfit.population.ledger import Generation, Header, Ledger, ledger_path
 from hpcfit.population.loop import Standing
@@ -51,8 +52,8 @@ def simulated_by(wanted: Header, text: str) -> Header:
     return replace(wanted, environment={**wanted.environment, "simulator": text})
 
 
-def check(folder: Path, wanted: Header) -> None:
-    """Can this run go into, or go on in, that folder?
+def check(folder: Path, wanted: Header, base: Path) -> None:
+    """Can this run go into, or go on in, that folder?  base: where the paths of its settings start.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def check(folder: Path, wanted: Header) -> None:
     if not _holds_run(folder):
         return
     there = Ledger.open(folder).header
-    difference = _first_difference(there.settings, wanted.settings, "")
+    difference = _first_difference(_as_today(there.settings, base), wanted.settings, "")
     if difference:
         key, old, new = difference
         raise LedgerError(
@@ -231,6 +232,13 @@ def _relative(path: Path, base: Path) -> str:
 def _hash(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_today(settings: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """Settings of an older ledger as this version writes them: keys that it did not have have their defaults."""
+    with suppress(ConfigError):
+        return json.loads(json.dumps(_json_settings(validate(FitSettings, dict(settings), base, base), base)))
+    return settings
 
 
 def _first_difference(old: Any, new: Any, key: str) -> tuple[str, Any, Any] | None:

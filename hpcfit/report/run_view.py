@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcfit.errors import LedgerError
 from hpcfit.population.ledger import Generation, Ledger
+from hpcfit.population.ranges import first_generation_ranges
 from hpcfit.report.log import evaluations
 
 Table = Mapping[str, np.ndarray]
@@ -153,6 +154,8 @@ def open_run(folder: str | Path) -> RunView:
     """
     ledger = Ledger.open(Path(folder))
     tables = {name: _table(ledger, name) for name in ("parameters", "terms")}
+    if len(ledger):
+        tables["terms"] = _in_ranges(tables["terms"], ledger)
     light: list[Generation] = []
     best: Best | None = None
     for number in range(len(ledger)):
@@ -178,6 +181,15 @@ def _table(ledger: Ledger, name: str) -> Table:
     if name not in ledger.header.tables:
         raise LedgerError(f"{ledger.folder}: the ledger has no table {name}, so it is not that of a fit")
     return ledger.header.tables[name]
+
+
+def _in_ranges(terms: Table, ledger: Ledger) -> Table:
+    """The score functions with, in `sd`, the ranges over generation 0 of those that are told in these."""
+    ranged = np.array([str(unit) == "range" for unit in terms.get("unit", ())], dtype=bool)
+    if not ranged.any():
+        return terms
+    features = ledger.read(0).arrays["features"]
+    return {**terms, "sd": first_generation_ranges(np.asarray(terms["sd"]), ranged, features)}
 
 
 def _array(generation: Generation, name: str, folder: Path) -> np.ndarray:

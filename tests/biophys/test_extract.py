@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import hpcfit
 from hpcfit.biophys import features
+from hpcfit.biophys.default_features import DEFAULT_FEATURES
 from hpcfit.biophys.extract import ExtractSettings, Reason, extract, feature_names
 from hpcfit.biophys.recordings import read_sweeps
-from hpcfit.biophys.settings import DEFAULT_FEATURES, EngineSettings, FeatureSettings, StimulusSettings
+from hpcfit.biophys.settings import EngineSettings, FeatureSettings, StimulusSettings
 from hpcfit.errors import ConfigError, InputError
 from hpcfit.population.ledger import Ledger
 

@@ -9,9 +9,10 @@ import efel
 import numpy as np
 import pytest
 
+from hpcfit.biophys.default_features import DEFAULT_FEATURES
 from hpcfit.biophys.features import check_features, extract, feature_names
 from hpcfit.biophys.recordings import read_sweeps
-from hpcfit.biophys.settings import DEFAULT_FEATURES, FeatureSettings
+from hpcfit.biophys.settings import FeatureSettings
 from hpcfit.errors import ConfigError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "ephys" / "C060114A7.h5"

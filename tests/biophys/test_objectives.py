@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hpcfit.biophys.features import feature_names
-from hpcfit.biophys.objectives import family, term_groups
+from hpcfit.biophys.objectives import REST, family, objective_names, term_groups
 from hpcfit.biophys.terms import Term
+from hpcfit.errors import ConfigError
 
 NAMES = [
     ("low", "AP_amplitude"),
@@ -24,12 +25,42 @@ PARTS = np.arange(15.0).reshape(3, 5) ** 2
         ("terms", [[0], [1], [2], [3], [4]]),
         ("stimuli", [[0, 1], [2, 3, 4]]),
         ("families", [[0, 2], [1], [3], [4]]),
+        ("features", [[0], [1], [2], [3], [4]]),
+        ("stimulus_families", [[0], [1], [2], [3], [4]]),
+        ({"spikes": ["low.*", "AHP_*"]}, [[0, 1, 2], [3, 4]]),
+        ({"trace": ["trace.*"], "base": ["high.soma.voltage_base"]}, [[0, 1, 2], [3], [4]]),
+        ({"all": ["*"]}, [[0, 1, 2, 3, 4]]),
     ],
 )
 def test_groups(grouping, columns):
     objectives = term_groups(TERMS, grouping)({"contributions": PARTS})
     assert np.array_equal(objectives, np.stack([PARTS[:, group].sum(axis=1) for group in columns], axis=1))
     np.testing.assert_allclose(objectives.sum(axis=1), PARTS.sum(axis=1))
+
+
+def test_a_feature_or_family_is_told_apart_by_stimulus_only_where_that_is_asked_for():
+    terms = [Term(stimulus, "soma", "AP_width", 1.0, 1.0, 1.0, 0, "given") for stimulus in ("low", "high")]
+    counts = {name: len(set(objective_names(terms, name))) for name in ("terms", "features", "stimuli")}
+    assert counts == {"terms": 2, "features": 1, "stimuli": 2}
+    assert len(set(objective_names(terms, "families"))) == 1 < len(set(objective_names(terms, "stimulus_families")))
+    assert objective_names(terms, {"fast": ["low.*"]}) == ["fast", REST]
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        (
+            {"a": ["AP_amplitud"]},
+            "strategy.objectives.a: AP_amplitud names no score function; did you mean AP_amplitude?",
+        ),
+        ({"a": ["zzz*"]}, "names no score function; hpcfit check lists them"),
+        ({"a": ["low.*"], "b": ["AP_*"]}, "low.soma.AP_amplitude is in a and in b; objectives add up"),
+    ],
+)
+def test_groups_that_cannot_be_meant(groups, says):
+    with pytest.raises(ConfigError) as error:
+        term_groups(TERMS, groups)
+    assert says in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from hpcfit.biophys.engines.interface import Status
 from hpcfit.biophys.features import extract
-from hpcfit.biophys.scores import contributions, feature_service, trace_distance
+from hpcfit.biophys.scores import contributions, feature_service
 from hpcfit.biophys.settings import FitSettings, PenaltySettings
 from hpcfit.biophys.targets import build_targets
 from hpcfit.biophys.terms import Term
@@ -70,15 +70,6 @@ def test_permuting_individuals_or_terms_permutes_contributions(values, status, o
     assert np.array_equal(moved.sum(axis=1), added.sum(axis=1)[order])  # to the last bit
     swapped, _ = contributions(values[:, columns], status[:, columns], [terms[column] for column in columns], PENALTIES)
     assert np.array_equal(swapped, added[:, columns])
-
-
-def test_trace_distances_compare_what_was_recorded():
-    mean = np.array([np.nan, -70.0, -70.0, -60.0, np.nan])
-    traces = np.array([[0.0, -70, -70, -60, 0], [0.0, -67, -74, -60, 0], [0.0, np.nan, -70, -60, 0]])
-    assert trace_distance(traces, mean, "rms")[:2] == pytest.approx([0, np.sqrt(25 / 3)])
-    assert trace_distance(traces, mean, "mean_absolute")[:2] == pytest.approx([0, 7 / 3])
-    assert np.isnan(trace_distance(traces, mean, "rms")[2])
-    assert np.isnan(trace_distance(traces, np.full(5, np.nan), "rms")).all()
 
 
 # The service

@@ -248,8 +248,9 @@ SETTINGS = {
     ),
     "unknown objectives": (
         "[strategy]",
-        '[strategy]\nkind = "ibea"\nobjectives = "features"',
-        "./fit.toml: strategy.objectives = 'features': must be 'terms', 'stimuli' or 'families'",
+        '[strategy]\nkind = "ibea"\nobjectives = "feature"',
+        "./fit.toml: strategy.objectives = 'feature': must be one of terms, features, stimuli, families,",
+        "stimulus_families, or a table of groups with patterns of names; did you mean features?",
     ),
     "population too small": (
         "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
