@@ -29,6 +29,7 @@ def fit(
     file: FitFile,
     run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="In place of run.generations; extends a run.")] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Keep who was busy when, as run.timeline does.")] = False,
 ) -> None:
     """Run a fit, or go on with it: the same command resumes where it stopped."""
     from hpcfit import jobs
@@ -43,6 +44,7 @@ def fit(
                 file,
                 run,
                 generations=generations,
+                timeline=timeline or None,
                 on_generation=lambda generation, standing: progress.generation(generation, standing.best),
                 on_evaluated=progress.evaluating,
                 on_note=lambda note: typer.echo(f"note: {note}", err=True),
@@ -101,6 +103,18 @@ def plot(run: RunFolder) -> None:
 
     for path in write_report(run):
         typer.echo(path)
+
+
+@app.command()
+def timeline(
+    run: RunFolder,
+    generation: Annotated[int | None, typer.Option(min=0, help="Which one.", show_default="the last")] = None,
+) -> None:
+    """Draw who was busy with which stimulus in a generation of a run that kept its timeline; say what was hidden."""
+    from hpcfit.report.timeline import write_timeline
+
+    path, summary = write_timeline(run, generation)
+    typer.echo(f"{path}\n{summary}")
 
 
 @app.command()

@@ -263,3 +263,5 @@ class RunSettings(Settings):
     """Stops when the best score is at or below it."""
     stop: StopSettings | None = None
     """Stops when the best score no longer improves."""
+    timeline: bool = False
+    """Whether timeline.jsonl is written: who was busy with what and when; `hpcfit timeline RUN` draws it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.interface import Engine, Responses, Status, portions
+from hpcfit.biophys.engines.interface import Engine, Responses, Status
 from hpcfit.biophys.feature_targets import with_ranges
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.scores import FeatureService, contributions, feature_service
@@ -19,12 +19,15 @@ from hpcfit.biophys.space import Space
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
 from hpcfit.biophys.terms import Term
+from hpcfit.biophys.units import BLOCK, Unit, units
 from hpcfit.errors import EngineError
 from hpcfit.population.executor import Executor, Fate, Task
 from hpcfit.population.loop import Evaluation
+from hpcfit.population.pipeline import InTurn, Pipeline, Stage
+from hpcfit.population.progress import Progress
+from hpcfit.population.timeline import Overlap, Timeline
 
 SCORER = "features"
-_BLOCK = 8
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,27 @@ class Problem:
 class Evaluator:
     """Evaluates vectors: simulate every stimulus, read features, score."""
 
-    def __init__(self, problem: Problem, engine: Engine, executor: Executor) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        engine: Engine,
+        executor: Executor,
+        pipeline: Pipeline | None = None,
+        timeline: Timeline | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """executor: has the worker processes that read features; its own, unless the pipeline takes turns.
+
+        pipeline: how simulation and scoring go on beside each other; default: in turn.  progress: told of simulations.
+        """
         self.problem = problem
         self._engine = engine
         self._executor = executor
+        self._pipeline = pipeline or InTurn()
+        self._timeline = timeline or Timeline()
+        self._forget = timeline is None
+        self._progress = progress or Progress()
+        self._seconds: dict[tuple[str, ...], tuple[float, float]] = {}
         threads = problem.settings.engine.workers
         self._here = replace(problem.feature_factory()(), threads=threads)
         self.terms: tuple[Term, ...] | None = None
@@ -94,7 +114,7 @@ class Evaluator:
         """vectors: (n, parameters) in the unit cube."""
         problem, begun = self.problem, time.monotonic()
         parameters = problem.space.physical(vectors)
-        features, statuses, unread, simulating_s = self._simulated(parameters)
+        features, statuses, unread = self._simulated(parameters)
         columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
         status = statuses[:, columns]
         if self.terms is None:
@@ -106,57 +126,96 @@ class Evaluator:
             "contributions": parts,
             "statuses": statuses,
         }
-        timings = {"simulate": simulating_s, "score": time.monotonic() - begun - simulating_s}
+        # Of the clock: what simulation hid of the scoring took no time.
+        sides = Overlap.of(self._timeline.events(begun))
+        alone_s = time.monotonic() - begun - sides.simulate_s
+        if self._forget:
+            self._timeline.taken()
+        timings = {"simulate": sides.simulate_s, "score": alone_s, "score_hidden": sides.both_s}
         tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum()), "unread_traces": unread}
         tally |= {status.name.lower(): int(np.sum(statuses == status)) for status in Status if status}
         return Evaluation(parts.sum(axis=1), arrays, tally, timings)
 
-    def _simulated(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, float]:
-        """Features (individuals, score functions), statuses (individuals, stimuli), how many traces could not be read,
-        and the seconds that simulation took; in as many portions as have responses that fit into memory.
+    def _simulated(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Features (individuals, score functions), statuses (individuals, stimuli), how many traces could not be read;
+        in units of which as many are simulated, wait and are scored as have responses that fit into memory.
 
         Raises
         ------
         EngineError
             When one individual's do not fit, or every simulation diverges.
         """
-        stimuli, simulating_s, unread = self.problem.scored_stimuli, 0.0, 0
-        features, statuses, reasons = [], [], []
-        for rows in portions(self._engine, len(parameters), stimuli):
-            begun = time.monotonic()
-            responses = self._engine.simulate(parameters[rows], stimuli)
-            simulating_s += time.monotonic() - begun
-            values, missed = self.features(responses)
-            unread += missed
-            features.append(values)
-            statuses.append(responses.status)
-            reasons.extend(responses.reasons.values())
-            del responses  # its memory is the next portion's
-        status = np.concatenate(statuses)
+        stimuli, targets = self.problem.scored_stimuli, self.problem.targets
+        stages = (
+            Stage("simulator", lambda unit: (unit, self._simulate(parameters, unit)), self._engine.cancel),
+            Stage("scorer", lambda pair: self._read(*pair), self._executor.cancel),
+        )
+        in_flight = self._pipeline.in_flight(len(stages))
+        todo = units(self._engine, len(parameters), stimuli, in_flight, self._seconds)
+        begun = time.monotonic()
+        self._progress.begin(len(parameters) * len(stimuli))
+        done = self._pipeline.run(todo, stages)
+        self._progress.end()
+        self._remember(todo, begun)
+        features = np.full((len(parameters), len(targets.terms)), np.nan)
+        status = np.zeros((len(parameters), len(stimuli)), dtype=np.int8)
+        for unit, (values, ended, _, _) in zip(todo, done, strict=True):
+            for number, stimulus in enumerate(unit.stimuli):
+                columns = targets.columns(stimulus)
+                features[unit.rows, columns] = values[:, columns]
+                status[unit.rows, stimuli.index(stimulus)] = ended[:, number]
         if np.all(status == Status.DIVERGED):
             raise EngineError(
-                f"all {status.size} simulations diverged (the first: {reasons[0]}); lower engine.dt_ms = "
+                f"all {status.size} simulations diverged (the first: {done[0][2]}); lower engine.dt_ms = "
                 f"{self._engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
             )
-        return np.concatenate(features), status, unread, simulating_s
+        return features, status, sum(unread for *_, unread in done)
+
+    def _simulate(self, parameters: np.ndarray, unit: Unit) -> Responses:
+        """The first stage."""
+        self._progress.part((unit.rows.stop - unit.rows.start) * len(unit.stimuli))
+        with self._timeline.doing("simulator", "simulate", unit.text, unit.portion):
+            return self._engine.simulate(parameters[unit.rows], unit.stimuli)
+
+    def _read(self, unit: Unit, responses: Responses) -> tuple[np.ndarray, np.ndarray, str, int]:
+        """The second stage: features, statuses, the first reason of a failure, how many traces could not be read."""
+        with self._timeline.doing("scorer", "score", unit.text, unit.portion):
+            values, unread = self.features(responses)
+        return values, responses.status, next(iter(responses.reasons.values()), ""), unread
+
+    def _remember(self, todo: Sequence[Unit], begun: float) -> None:
+        """How long both stages took for each group of stimuli, on which the order in the next generation depends."""
+        took = {unit.stimuli: {"simulator": 0.0, "scorer": 0.0} for unit in todo}
+        groups = {unit.text: unit.stimuli for unit in todo}
+        for event in self._timeline.events(begun):
+            if event.what in groups and event.who in ("simulator", "scorer"):
+                took[groups[event.what]][event.who] += event.ended_s - event.began_s
+        self._seconds = {group: (one["simulator"], one["scorer"]) for group, one in took.items()}
 
     def features(self, responses: Responses) -> tuple[np.ndarray, int]:
         """(individuals, score functions), NaN where undefined or the simulation failed; and how many traces of good
-        simulations could not be read because the feature extractor itself failed on their block.
+        simulations could not be read because the feature extractor itself failed on them.
         """
         terms = self.problem.targets.terms
         values = np.full((len(responses.status), len(terms)), np.nan)
         if self._here.all_ours:
             return self._features_here(responses, values), 0
-        blocks, unread = self._blocks(responses), 0
-        outcomes = self._executor.map([task for _, _, task in blocks])
-        for (rows, stimulus, _), outcome in zip(blocks, outcomes, strict=True):
+        failed = self._fill(values, self._blocks(responses))
+        # One trace, or one kill from outside, took a block down: each of its traces once more, alone.
+        again = [part for block in failed for part in _apart(*block)]
+        return values, len(self._fill(values, again))
+
+    def _fill(self, values: np.ndarray, blocks: Sequence["_Block"]) -> list["_Block"]:
+        """What workers find goes into values (individuals, score functions); gives the blocks that they failed on."""
+        outcomes = self._executor.map([task for *_, task in blocks])
+        failed = []
+        for block, outcome in zip(blocks, outcomes, strict=True):
             if outcome.fate is not Fate.DONE:
-                good = responses.status[rows, responses.stimuli.index(stimulus)] == Status.OK
-                unread += int(np.sum(good))
+                failed.append(block)
                 continue
+            rows, stimulus, _ = block
             values[rows, self.problem.targets.columns(stimulus)] = outcome.value
-        return values, unread
+        return failed
 
     def _features_here(self, responses: Responses, values: np.ndarray) -> np.ndarray:
         """Fills values (individuals, score functions) in this process, whose threads share the responses."""
@@ -167,14 +226,31 @@ class Evaluator:
                 values[:, self.problem.targets.columns(stimulus)] = found
         return values
 
-    def _blocks(self, responses: Responses) -> Sequence[tuple[slice, str, Task]]:
+    def _blocks(self, responses: Responses) -> list["_Block"]:
         """What workers read features of: views of the responses, which are copied only as they are sent."""
         blocks = []
         for number, stimulus in enumerate(responses.stimuli):
-            for start in range(0, len(responses.status), _BLOCK):
-                rows = slice(start, start + _BLOCK)
+            for start in range(0, len(responses.status), BLOCK):
+                rows = slice(start, min(start + BLOCK, len(responses.status)))
                 v_mV, status = responses.v_mV[number][rows], responses.status[rows, number]
                 if np.any(status == Status.OK):
                     arguments = (stimulus, v_mV, responses.sites, responses.dt_ms, status)
                     blocks.append((rows, stimulus, Task(SCORER, "features", arguments)))
         return blocks
+
+
+_Block = tuple[slice, str, Task]
+"""Individuals, a stimulus, and the task that reads features of their responses."""
+
+
+def _apart(rows: slice, stimulus: str, task: Task) -> list[_Block]:
+    """The individuals of a block one by one, those whose simulation went well."""
+    name, v_mV, sites, dt_ms, status = task.arguments
+    return [
+        (
+            slice(rows.start + row, rows.start + row + 1),
+            stimulus,
+            replace(task, arguments=(name, v_mV[row : row + 1], sites, dt_ms, status[row : row + 1])),
+        )
+        for row in np.flatnonzero(status == Status.OK)
+    ]

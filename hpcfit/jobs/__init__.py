@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
+from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes
 from hpcfit.biophys.engines.memory import gib, memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.objectives import term_groups
@@ -21,6 +21,7 @@ from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.biophys.terms import term_line
+from hpcfit.biophys.units import units
 from hpcfit.config import read_toml, validate
 from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.choice import strategy_course
@@ -30,7 +31,10 @@ from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.files import write_text
 from hpcfit.population.ledger import Generation, Header, Ledger
 from hpcfit.population.loop import Standing, run_generations
+from hpcfit.population.progress import Progress
+from hpcfit.population.timeline import Timeline, TimelineFile
 from hpcfit.report.run_view import RunView, open_run
+from hpcfit.run.pipeline import SideBySide
 from hpcfit.run.processes import Processes
 
 __all__ = ["describe", "import_bluepyopt", "load", "load_settings", "open_run", "run", "simulate"]
@@ -136,6 +140,7 @@ def run(
     folder: str | Path | None = None,
     *,
     generations: int | None = None,
+    timeline: bool | None = None,
     on_generation: Callable[[Generation, Standing], Any] | None = None,
     on_evaluated: Callable[[int, int], Any] | None = None,
     on_note: Callable[[str], Any] | None = None,
@@ -150,8 +155,10 @@ def run(
         The run folder; default: runs/NAME in the working folder.
     generations
         In place of run.generations: to extend a run that is done, or to stop earlier.
+    timeline
+        In place of run.timeline: whether timeline.jsonl is written.
     on_generation, on_evaluated
-        Called after each generation, and as tasks (simulations, feature blocks) end: (done, of).
+        Called after each generation, and as its simulations end: (done, of).
     on_note
         Called with a line when NEURON simulates in place of the batched engine; default: a warning.
 
@@ -171,8 +178,9 @@ def run(
     """
     settings = fit if isinstance(fit, FitSettings) else load_settings(fit)
     base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
-    if generations is not None:
-        settings = settings.model_copy(update={"run": settings.run.model_copy(update={"generations": generations})})
+    given = {"generations": generations, "timeline": timeline}
+    changed = {name: value for name, value in given.items() if value is not None}
+    settings = settings.model_copy(update={"run": settings.run.model_copy(update=changed)})
     place = Path(folder) if folder is not None else Path("runs") / settings.name
     with _naming(fit):
         problem = Problem.of(settings)
@@ -180,21 +188,24 @@ def run(
     run_folder.check(place, header, base)
     with _naming(fit):
         factory = simulator_factory(problem.cell, problem.stimuli, settings.engine)
-    factories = {SERVICE: factory, SCORER: problem.feature_factory()}
-    with Processes(factories, settings.engine.workers, on_evaluated) as executor:
-        engine = NeuronEngine(factory, executor)
+    workers, watched, progress = settings.engine.workers, Timeline(), Progress(on_evaluated)
+    with (
+        Processes({SERVICE: factory}, workers, progress.within, watched.worked) as simulators,
+        Processes({SCORER: problem.feature_factory()}, workers, on_worked=watched.worked) as scorers,
+    ):
+        engine = NeuronEngine(factory, simulators)
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
             chosen = choose_simulator(engine)
         _say(chosen.note, on_note)
         header = run_folder.simulated_by(header, chosen.text)
         simulator = chosen.engine
-        evaluate = Evaluator(problem, simulator, executor)
+        evaluate = Evaluator(problem, simulator, scorers, SideBySide(), watched, progress)
         with (
             _terminated_like_interrupted(),
             _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
         ):
-            journal.reason = _generations(journal, ledger, problem, evaluate, on_generation)
+            journal.reason = _generations(journal, ledger, problem, evaluate, watched, on_generation)
             write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
 
@@ -229,9 +240,9 @@ def _memory_line(problem: Problem, engine: Engine) -> str:
     """What simulating the largest generation takes.  Raises EngineError when one individual does not fit."""
     stimuli = problem.scored_stimuli
     population = problem.settings.strategy.largest_generation(len(problem.space.names))
-    parts = portions(engine, population, stimuli)
-    split = f" in each of {len(parts)} portions of the population" if len(parts) > 1 else ""
-    largest = engine.memory(min(population, parts[0].stop), stimuli)
+    parts = units(engine, population, stimuli, SideBySide().in_flight(2))
+    split = f" in each of {parts[-1].portion + 1} portions of the population" if parts[-1].portion else ""
+    largest = engine.memory(parts[0].rows.stop, stimuli)
     limit = gib(memory_limit(problem.settings.engine.memory_GiB))
     return f"memory: {population} individuals x {len(stimuli)} stimuli take {largest}{split}; {limit} may be used"
 
@@ -280,6 +291,7 @@ def _generations(
     ledger: Ledger,
     problem: Problem,
     evaluate: Evaluator,
+    timeline: Timeline,
     on_generation: Callable[[Generation, Standing], Any] | None,
 ) -> str:
     """Run them; gives the reason it stopped."""
@@ -290,12 +302,17 @@ def _generations(
     if len(ledger):
         evaluate.go_on(ledger.read(0).arrays["features"])
 
+    file = TimelineFile(ledger.folder, len(ledger)) if ends.timeline else None
+
     def after(generation: Generation, standing: Standing) -> None:
+        events = timeline.taken()
+        if file is not None:
+            file.append(events)
         journal.generation(generation, standing)
         if on_generation:
             on_generation(generation, standing)
 
-    reason = run_generations(course, evaluate, ledger, ends, after)
+    reason = run_generations(course, evaluate, ledger, ends, after, timeline)
     ledger.merge()
     return reason
 

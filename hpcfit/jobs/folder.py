@@ -32,6 +32,7 @@ _MAY_CHANGE = (
     "run.wall_clock_s",
     "run.target_score",
     "run.stop",
+    "run.timeline",
     "engine.workers",
     "engine.deadline_s",
     "engine.fallback",

@@ -36,6 +36,8 @@ class Outcome:
     value: Any = None
     reason: str = ""
     seconds: float = 0.0
+    began_s: float = 0.0
+    """By `time.monotonic`, which the processes of a machine share."""
 
 
 Factories = Mapping[str, Callable[[], Any]]
@@ -53,6 +55,10 @@ class Executor(Protocol):
         HpcfitError
             When a service cannot be built: the user's error, as the factory raised it.
         """
+        ...
+
+    def cancel(self) -> None:
+        """From another thread: the map at work, or else the next one, leaves by an EngineError; its workers end."""
         ...
 
     def close(self) -> None:

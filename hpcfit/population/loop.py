@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hpcfit.population.ledger import Generation, Ledger
+from hpcfit.population.timeline import Timeline
 from hpcfit.settings import RunSettings
 
 
@@ -74,18 +75,19 @@ def run_generations(
     ledger: Ledger,
     ends: RunSettings,
     on_generation: Callable[[Generation, Standing], Any] = lambda generation, standing: None,
+    timeline: Timeline | None = None,
 ) -> str:
     """Run from where the ledger stands to the first of the run's ends; gives the reason it stopped, in words.
 
     evaluate: (n, P) vectors in the unit cube -> Evaluation.  Of the timings of a generation, `write` is what writing
-    the one before it took: its own is not over when it is written.
+    the one before it took: its own is not over when it is written.  timeline: gets what this thread does.
 
     Raises
     ------
     StorageError
         When a generation cannot be written; those before it are on disk.
     """
-    begun = time.monotonic()
+    begun, timeline = time.monotonic(), timeline or Timeline()
     last: Generation | None = None
     standing = Standing()
     for last in ledger:
@@ -99,24 +101,24 @@ def run_generations(
         if reason := _end(ends, standing, start - begun, len(offspring["ids"])):
             return reason
         asked = time.monotonic()
+        timeline.generation = standing.generations
+        timeline.add("main", "evolve", start, asked)
         evaluation = evaluate(offspring["vectors"])
         told = time.monotonic()
         survivors = course.survivors(last, offspring, evaluation)
-        evolve_s = asked - start + time.monotonic() - told
+        ready = time.monotonic()
+        timeline.add("main", "evolve", told, ready)
+        evolve_s = asked - start + ready - told
         timings = {**evaluation.timings_s, "evolve": evolve_s, "write": write_s}
         timings["total"] = time.monotonic() - start + write_s
         arrays = {**offspring, **evaluation.arrays, "scores": evaluation.scores, **survivors}
         last = Generation(standing.generations, arrays, evaluation.counts, timings)
-        write_s = _timed(lambda generation=last: ledger.append(generation))
+        writing = time.monotonic()
+        ledger.append(last)
+        write_s = time.monotonic() - writing
+        timeline.add("main", "write", writing, writing + write_s)
         standing = standing.after(last)
         on_generation(last, standing)
-
-
-def _timed(action: Callable[[], Any]) -> float:
-    """Seconds that an action took."""
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start
 
 
 def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 0) -> str:

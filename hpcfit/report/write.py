@@ -30,7 +30,6 @@ def write_report(folder: str | Path) -> list[Path]:
         When a file cannot be written; each is either the old one or the new one.
     """
     from hpcfit.report import plots
-    from hpcfit.report.plots.style import DPI
 
     folder = Path(folder)
     view = open_run(folder)
@@ -43,7 +42,7 @@ def write_report(folder: str | Path) -> list[Path]:
     if responses:
         figures["traces"] = plots.traces(view, responses)
     figures |= {"features": plots.features(view), "parameters": plots.parameters(view)}
-    images = {name: _png(figure, DPI) for name, figure in figures.items()}
+    images = {name: png(figure) for name, figure in figures.items()}
     target = make_folder(folder / "report")
     if not responses:
         # Traces of an earlier end would be taken for those of this best individual.
@@ -56,7 +55,10 @@ def write_report(folder: str | Path) -> list[Path]:
     return [*(target / f"{name}.png" for name in images), page]
 
 
-def _png(figure: "Figure", dpi: int) -> bytes:
+def png(figure: "Figure") -> bytes:
+    """The figure as a PNG file."""
+    from hpcfit.report.plots.style import DPI
+
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=dpi)
+    figure.savefig(image, format="png", dpi=DPI)
     return image.getvalue()

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any
 
@@ -32,12 +33,20 @@ class Processes:
     """Worker processes that share out tasks; usable as a context manager."""
 
     def __init__(
-        self, factories: Factories, workers: int = 0, on_done: Callable[[int, int], None] | None = None
+        self,
+        factories: Factories,
+        workers: int = 0,
+        on_done: Callable[[int, int], None] | None = None,
+        on_worked: Callable[[int, float, float], None] | None = None,
     ) -> None:
-        """`workers` 0: one for each core this process may use.  `on_done(done, of)` is called as tasks end."""
+        """`workers` 0: one for each core this process may use.  As tasks end, the thread that called `map` calls
+        `on_done(done, of)`, and `on_worked(worker, began_s, seconds)`, began_s by `time.monotonic`.
+        """
         self._factories = pickle.dumps(dict(factories))
         self.workers = workers or available_cores()
         self.on_done = on_done
+        self.on_worked = on_worked
+        self._cancelled = False
         self._pool: list[_Worker] = []
         self._false_starts: Counter[int] = Counter()
 
@@ -52,6 +61,13 @@ class Processes:
         for worker in self._pool:
             worker.kill()
         self._pool = []
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """See Executor.cancel."""
+        self._cancelled = True
+        for worker in list(self._pool):
+            worker.end()  # map wakes up
 
     def map(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes in the order of the tasks.  See Executor.map."""
@@ -59,7 +75,9 @@ class Processes:
         try:
             while len(self._pool) < min(self.workers, len(tasks)):
                 self._pool.append(_Worker(self._factories))
-            return self._share_out(tasks)
+            outcomes = self._share_out(tasks)
+            self._leave_if_cancelled()  # else its workers' end would look like the tasks' own
+            return outcomes
         except BaseException:
             self.close()  # workers in the middle of a task have no way back to a known state
             raise
@@ -70,6 +88,7 @@ class Processes:
         for slot in range(len(self._pool)):
             self._hand_out(slot, tasks, waiting)
         while len(outcomes) < len(tasks):
+            self._leave_if_cancelled()
             for slot in self._ready_slots():
                 worker = self._pool[slot]
                 try:
@@ -83,6 +102,8 @@ class Processes:
                     continue
                 outcomes[worker.index] = outcome
                 worker.index = -1
+                if self.on_worked:
+                    self.on_worked(slot, outcome.began_s, outcome.seconds)
                 if self.on_done:
                     self.on_done(len(outcomes), len(tasks))
                 if outcome.fate in (Fate.DEADLINE, Fate.DIED):
@@ -95,6 +116,10 @@ class Processes:
             self._restart(slot, waiting[-1], "gone before they got it")
         if waiting:
             waiting.pop()
+
+    def _leave_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise EngineError("the work was cancelled")
 
     def _restart(self, slot: int, index: int, cause: str) -> None:
         """A new process for a task whose process ended before it began; the same task does not wear out many."""
@@ -136,7 +161,7 @@ class _Worker:
         self.index = -1
         self.ends: float | None = None
         self._allowed_s: float | None = None
-        self._began = False
+        self._began_s: float | None = None
         # Sent with the first task: the process need not be up before the next one is started.
         self._factories: bytes | None = factories
 
@@ -149,7 +174,7 @@ class _Worker:
         except OSError:
             return False
         self._factories = None
-        self.index, self.ends, self._allowed_s, self._began = index, None, task.deadline_s, False
+        self.index, self.ends, self._allowed_s, self._began_s = index, None, task.deadline_s, None
         return True
 
     def late(self) -> bool:
@@ -166,14 +191,21 @@ class _Worker:
             raise message
         if message == "started":
             # The deadline is the task's own: building the cell before the first one does not count.
-            self._began = True
-            self.ends = time.monotonic() + self._allowed_s if self._allowed_s is not None else None
+            self._began_s = time.monotonic()
+            self.ends = self._began_s + self._allowed_s if self._allowed_s is not None else None
             return None
         if message is None and self.late():
             self.kill()
-            assert self._allowed_s is not None
-            return Outcome(Fate.DEADLINE, None, f"took longer than {self._allowed_s:g} s", self._allowed_s)
+            assert self._allowed_s is not None and self._began_s is not None
+            return Outcome(
+                Fate.DEADLINE, None, f"took longer than {self._allowed_s:g} s", self._allowed_s, self._began_s
+            )
         return message
+
+    def end(self) -> None:
+        """From another thread: end the process, and leave all else to the one that looks after it."""
+        with suppress(OSError):
+            self._process.kill()
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
@@ -197,9 +229,10 @@ class _Worker:
             cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         words = self._last_words()
         self.kill()
-        if not self._began:
+        if self._began_s is None:
             raise _FalseStart(f"the last one {cause}{words}")
-        return Outcome(Fate.DIED, None, f"its process {cause}{words}")
+        seconds = time.monotonic() - self._began_s
+        return Outcome(Fate.DIED, None, f"its process {cause}{words}", seconds, self._began_s)
 
     def _last_words(self) -> str:
         size = os.fstat(self._log.fileno()).st_size

@@ -23,6 +23,9 @@ class Serial:
             outcomes.append(carry_out(task, self._services[task.service]))
         return outcomes
 
+    def cancel(self) -> None:
+        """What is done in this very process is finished.  See Executor.cancel."""
+
     def close(self) -> None:
         """Forget the services."""
         self._services.clear()

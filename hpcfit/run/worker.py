@@ -48,15 +48,15 @@ def build(factories: Factories, service: str) -> Any:
 
 def carry_out(task: Task, service: Any) -> Outcome:
     """The outcome of a task that `service` carries out here and now.  An HpcfitError is the user's and passes."""
-    start = time.perf_counter()
+    start = time.monotonic()
     try:
         value = getattr(service, task.method)(*task.arguments)
     except HpcfitError:
         raise
     except Exception as error:
         # The boundary between a population and its members: whatever one member raises is data to the others.
-        return Outcome(Fate.FAILED, None, f"{type(error).__name__}: {error}", time.perf_counter() - start)
-    return Outcome(Fate.DONE, value, "", time.perf_counter() - start)
+        return Outcome(Fate.FAILED, None, f"{type(error).__name__}: {error}", time.monotonic() - start, start)
+    return Outcome(Fate.DONE, value, "", time.monotonic() - start, start)
 
 
 def _portable(outcome: Outcome) -> bytes:
@@ -65,7 +65,7 @@ def _portable(outcome: Outcome) -> bytes:
         return pickle.dumps(outcome)
     except Exception as error:
         reason = f"its value cannot be sent: {type(error).__name__}: {error}"
-        return pickle.dumps(Outcome(Fate.FAILED, None, reason, outcome.seconds))
+        return pickle.dumps(Outcome(Fate.FAILED, None, reason, outcome.seconds, outcome.began_s))
 
 
 def _die_with_parent(parent: int) -> None:

@@ -1,6 +1,5 @@
 """The batched engine: a whole population in one compiled kernel, individuals in the lanes of vector registers."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, fixed_values, make_plan
 from hpcfit.biophys.codegen.schedule import make_schedule
 from hpcfit.biophys.codegen.structure import Structure
-from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, site_thresholds
+from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, cores, site_thresholds
 from hpcfit.biophys.engines.kernel_call import Ends, Input, KernelCall, kernel_input, most_spikes, samples_of
 from hpcfit.biophys.engines.lane_inputs import making_bytes, parameter_table, row_length
 from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
@@ -84,7 +83,7 @@ class BatchedEngine:
             When there is no C++ compiler.
         """
         self.cell, self.settings = cell, settings
-        self.threads = settings.workers or len(os.sched_getaffinity(0))
+        self.threads = cores(settings)
         self.stimuli = {stimulus.name: stimulus for stimulus in stimuli}
         self.plan = make_plan(structure, with_instances(structure, mechanisms))
         self.schedules = {
@@ -92,7 +91,7 @@ class BatchedEngine:
         }
         precision = settings.precision or "single"
         self.real = np.dtype("f4" if precision == "single" else "f8")
-        self.lanes = lanes or vector_bytes(target) // self.real.itemsize
+        self.lanes = self.at_once = lanes or vector_bytes(target) // self.real.itemsize
         gates = _gates(self.plan, settings.dt_ms, grid_for(self.real, self.lanes))
         real = "float" if precision == "single" else "double"
         self.source = kernel_source(self.plan, settings.order, settings.dt_ms, real, self.lanes, gates)
@@ -143,6 +142,10 @@ class BatchedEngine:
             results = 24 * most_spikes(population, chosen, sites) + 32 * pairs * sites
         lanes = 16 * (pairs + self.lanes) + 17 * pairs
         return Memory(table + currents + lanes, results, self.threads * self._kernel.work_bytes)
+
+    def cancel(self) -> None:
+        """The kernel at work leaves.  See Engine.cancel."""
+        self._kernel.cancel()
 
     def _prepared(
         self, parameters: np.ndarray, stimuli: Sequence[str], record: Record

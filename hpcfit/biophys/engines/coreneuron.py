@@ -60,6 +60,7 @@ class CoreNeuronEngine:
     def __init__(self, neuron: NeuronEngine) -> None:
         self._neuron = neuron
         self.settings = neuron.settings
+        self.at_once = COPIES
         # It exists once in a process: who shares a block shares its value.
         self._shared = [column for column, free in enumerate(neuron.cell.free) if free.variable == "celsius"]
 
@@ -101,6 +102,10 @@ class CoreNeuronEngine:
     def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
         """Bytes at most, without the worker processes' own: spikes come from whole traces here.  See Engine.memory."""
         return self._neuron.memory(population, stimuli, "traces")
+
+    def cancel(self) -> None:
+        """The worker processes leave.  See Engine.cancel."""
+        self._neuron.cancel()
 
     def _blocks(self, matrix: np.ndarray, stimuli: Sequence[str]) -> list[list[Pair]]:
         """All pairs in blocks of one duration and temperature."""

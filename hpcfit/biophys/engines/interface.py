@@ -1,5 +1,6 @@
 """The interface of every simulator: a parameter matrix and stimuli in, responses and statuses out."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,7 +14,7 @@ from hpcfit.biophys.settings import EngineSettings, FeatureSettings, SiteSetting
 
 SPIKE_MV: float = FeatureSettings().threshold_mV
 """Threshold of a spike where nobody says otherwise."""
-_AIM = 0.75
+AIM = 0.75
 """Portions are made for so much of the memory that a simulation may take."""
 
 
@@ -120,6 +121,8 @@ class Engine(Protocol):
     """A simulator of one cell."""
 
     settings: EngineSettings
+    at_once: int
+    """Pairs of an individual and a stimulus that one of its processes or threads takes at a time."""
 
     def simulate(self, parameters: np.ndarray, stimuli: Sequence[str]) -> Responses:
         """Responses of every individual to the named stimuli.
@@ -144,6 +147,15 @@ class Engine(Protocol):
         """Bytes that `simulate` (traces) or `spikes` take for so many individuals."""
         ...
 
+    def cancel(self) -> None:
+        """From another thread: the call at work leaves early, by an EngineError."""
+        ...
+
+
+def cores(settings: EngineSettings) -> int:
+    """Processes or threads that simulate: what the settings say, else one for every core this process may use."""
+    return settings.workers or len(os.sched_getaffinity(0))
+
 
 def portions(engine: Engine, population: int, stimuli: Sequence[str]) -> list[slice]:
     """The population in as few portions of one size as have responses that fit into memory.
@@ -156,7 +168,7 @@ def portions(engine: Engine, population: int, stimuli: Sequence[str]) -> list[sl
     limit = memory_limit(engine.settings.memory_GiB)
     engine.memory(1, stimuli).check(limit, "one individual")
     # What is free changes until the last portion is simulated.
-    aim = limit if engine.settings.memory_GiB is not None else _AIM * limit
+    aim = limit if engine.settings.memory_GiB is not None else AIM * limit
     number = 1
     while number < population and engine.memory(-(-population // number), stimuli).total > aim:
         number += 1

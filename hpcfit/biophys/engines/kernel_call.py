@@ -113,8 +113,13 @@ class KernelCall:
         self._run, self._library = library.hpcfit_run, library
         library.hpcfit_row.restype = library.hpcfit_work.restype = ctypes.c_int64
         self._settings = settings
+        self._cancel = np.zeros(1, dtype=np.int32)
         self._places = len(set(structure.sites.values()))  # electrodes are at sites
         self._site = np.array([structure.sites[name] for name in sites], dtype=np.int64)
+
+    def cancel(self) -> None:
+        """From another thread: the call at work leaves, by an EngineError."""
+        self._cancel[0] = 1
 
     @property
     def row_length(self) -> int:
@@ -169,7 +174,7 @@ class KernelCall:
             electrodes = (one.injected.ctypes.data, one.current.ctypes.data)
             events = (array.ctypes.data for array in one.events.arrays())
             stimuli[number] = _Stimulus(one.steps, len(one.injected), *electrodes, place, *events)
-        cancel = np.zeros(1, dtype=np.int32)
+        self._cancel = cancel = np.zeros(1, dtype=np.int32)
         arrays = {"parameters": table, "site": self._site, "individual": packing.individual, **more}
         arrays |= {"stimulus": packing.stimulus, "status": ends.status, "stopped": ends.stopped_ms, "cancel": cancel}
         arguments = _Arguments(
@@ -223,4 +228,6 @@ def _succeed(failure: _Failure) -> None:
             f"more than {_MOST_SPIKES_PER_MS:g} spike per ms in the mean over all simulations: these are no spikes of "
             "a neuron; lower engine.dt_ms, or mend the threshold or the bounds of the parameters"
         )
+    if failure is _Failure.CANCELLED:
+        raise EngineError("the simulation was cancelled")
     assert failure is _Failure.FINE, failure

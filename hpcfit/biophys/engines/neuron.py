@@ -45,6 +45,7 @@ class NeuronEngine:
         self.stimuli = {stimulus.name: stimulus for stimulus in factory.stimuli}
         self.settings = factory.settings
         self.executor = executor
+        self.at_once = 1
 
     def describe(self) -> Description:
         """What the workers build; raises the user's error when the cell cannot be built."""
@@ -109,6 +110,10 @@ class NeuronEngine:
             results = 2 * 8 * population * sites * round(sum(self.stimuli[name].duration_ms for name in stimuli))
         tasks = 200 + 8 * len(self.cell.free)
         return Memory(population * len(stimuli) * tasks, results, 0)
+
+    def cancel(self) -> None:
+        """The worker processes leave.  See Engine.cancel."""
+        self.executor.cancel()
 
     def responses(self, individuals: int, stimuli: tuple[str, ...], outcomes: Sequence[Outcome]) -> Responses:
         """Outcomes, of the first individual under every stimulus, then of the next, as responses."""
