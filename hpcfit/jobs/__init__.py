@@ -138,6 +138,7 @@ def run(
     on_generation: Callable[[Generation, Standing], Any] | None = None,
     on_evaluated: Callable[[int, int], Any] | None = None,
     on_note: Callable[[str], Any] | None = None,
+    change: Callable[[FitSettings], FitSettings] = lambda settings: settings,
 ) -> RunView:
     """Run a fit to its end, or go on with it where `folder` left it; then write results and report.
 
@@ -153,6 +154,8 @@ def run(
         Called after each generation, and as tasks (simulations, feature blocks) end: (done, of).
     on_note
         Called with a line when NEURON simulates in place of the batched engine; default: a warning.
+    change
+        What to make of the settings first: a study varies some, and paths still start at the fit file.
 
     Returns
     -------
@@ -168,7 +171,7 @@ def run(
     StorageError
         When a generation cannot be written; those before it are kept, and the same call goes on.
     """
-    settings = fit if isinstance(fit, FitSettings) else load_settings(fit)
+    settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
     base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
     if generations is not None:
         settings = settings.model_copy(update={"run": settings.run.model_copy(update={"generations": generations})})
