@@ -144,6 +144,7 @@ def run(
     on_generation: Callable[[Generation, Standing], Any] | None = None,
     on_evaluated: Callable[[int, int], Any] | None = None,
     on_note: Callable[[str], Any] | None = None,
+    change: Callable[[FitSettings], FitSettings] = lambda settings: settings,
 ) -> RunView:
     """Run a fit to its end, or go on with it where `folder` left it; then write results and report.
 
@@ -161,6 +162,8 @@ def run(
         Called after each generation, and as its simulations end: (done, of).
     on_note
         Called with a line when NEURON simulates in place of the batched engine; default: a warning.
+    change
+        What to make of the settings first: a study varies some, and paths still start at the fit file.
 
     Returns
     -------
@@ -176,7 +179,7 @@ def run(
     StorageError
         When a generation cannot be written; those before it are kept, and the same call goes on.
     """
-    settings = fit if isinstance(fit, FitSettings) else load_settings(fit)
+    settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
     base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
     given = {"generations": generations, "timeline": timeline}
     changed = {name: value for name, value in given.items() if value is not None}

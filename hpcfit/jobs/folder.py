@@ -39,13 +39,16 @@ _MAY_CHANGE = (
 )
 """Settings that a resumed run may have otherwise than the run it goes on with: they do not touch its numbers."""
 
+INPUTS_FOLDER = "inputs_folder"
+"""In a ledger's environment: the folder that its relative paths start at, so that an analysis can read them again."""
+
 
 def header(problem: Problem, base: Path) -> Header:
     """What a ledger of this problem starts with; paths are kept relative to `base`, contents as hashes."""
     settings = problem.settings
     inputs = {_relative(path, base): _hash(path) for path in _input_files(settings)}
     tables = {"parameters": problem.space.table(), "terms": problem.targets.table()}
-    return Header(_json_settings(settings, base), inputs, tables, environment())
+    return Header(_json_settings(settings, base), inputs, tables, {**environment(), INPUTS_FOLDER: str(base.resolve())})
 
 
 def simulated_by(wanted: Header, text: str) -> Header:

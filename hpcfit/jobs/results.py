@@ -39,7 +39,7 @@ def write_results(
     write_text(place / "parameters.json", json.dumps(_bluepyopt(problem, values), indent=4) + "\n")
     write_text(place / "model.hoc", hoc(values))
     _copy_inputs(problem, place)
-    _write_traces(folder / "best.h5", problem, engine, values, best.id)
+    write_traces(folder / "best.h5", problem, engine, values, best.id)
     write_report(folder)
 
 
@@ -75,7 +75,14 @@ def _copy_inputs(problem: Problem, place: Path) -> None:
                 shutil.copyfile(file, temporary)
 
 
-def _write_traces(path: Path, problem: Problem, engine: Engine, values: np.ndarray, member_id: int) -> None:
+def write_traces(path: Path, problem: Problem, engine: Engine, values: np.ndarray, member_id: int) -> None:
+    """Simulate one individual, (parameters,), and write its voltages, currents and the recordings as an HDF5 file.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be written.
+    """
     responses = engine.simulate(values[None, :], [stimulus.name for stimulus in problem.stimuli])
     content = io.BytesIO()  # written by plain I/O, whose errors are clear where HDF5's are not
     with h5py.File(content, "w", track_order=True) as file:

@@ -3,7 +3,7 @@
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from hpcfit.report.log import FAILURES, TIMINGS
 from hpcfit.report.plots.feature_errors import deviations
 from hpcfit.report.plots.parameter_ranges import bound_reached
 from hpcfit.report.run_view import RunView
+from hpcfit.report.sections import StoredSection
 from hpcfit.report.words import duration, improvement, number
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _WORST_TERMS = 15
 
 
-def html_report(view: RunView, images: Mapping[str, bytes]) -> str:
+def html_report(view: RunView, images: Mapping[str, bytes], sections: Sequence[StoredSection] = ()) -> str:
     """The page.
 
     Parameters
@@ -28,12 +29,10 @@ def html_report(view: RunView, images: Mapping[str, bytes]) -> str:
         A run with at least one generation.
     images : mapping
         PNG of each figure: convergence, traces (may be missing), features, parameters.
+    sections
+        Analyses of the run.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("report.html")
-    return page.render(
+    return _template("report.html").render(
         name=view.settings.get("name", "fit"),
         folder=str(view.folder),
         summary=_summary(view),
@@ -42,9 +41,23 @@ def html_report(view: RunView, images: Mapping[str, bytes]) -> str:
         terms=_worst_terms(view),
         images={name: base64.b64encode(image).decode("ascii") for name, image in images.items()},
         generations=_generations(view),
+        generation_count=view.generations,
+        sections=sections,
         environment={key: _shown(value) for key, value in view.environment.items()},
         settings=json.dumps(view.settings, indent=2, ensure_ascii=False),
     )
+
+
+def html_study(name: str, folder: Path, sections: Sequence[StoredSection]) -> str:
+    """A page of sections alone, of a study over several runs."""
+    return _template("study.html").render(name=name, folder=str(folder), sections=sections)
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(name)
 
 
 def _summary(view: RunView) -> dict[str, str]:

@@ -35,17 +35,17 @@ class Response:
         return self.recorded_site if self.recorded_site in self.sites else self.sites[0]
 
 
-def read_responses(folder: Path, best_id: int | None = None) -> tuple[Response, ...]:
-    """The responses in the order of the file; empty while there is no best.h5, or it is not of the individual best_id.
+def read_responses(folder: Path, best_id: int | None = None, name: str = "best.h5") -> tuple[Response, ...]:
+    """The responses in the order of the file; empty while there is none, or it is not of the individual best_id.
 
     A run that goes on after its end may have found a better individual than the one that best.h5 was written for.
 
     Raises
     ------
     LedgerError
-        When best.h5 cannot be read.
+        When the file cannot be read.
     """
-    path = folder / "best.h5"
+    path = folder / name
     if not path.exists():
         return ()
     try:

@@ -9,6 +9,7 @@ from hpcfit.population.files import make_folder, replacing, write_text
 from hpcfit.report.html import html_report
 from hpcfit.report.responses import read_responses
 from hpcfit.report.run_view import open_run
+from hpcfit.report.sections import read_sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def write_report(folder: str | Path) -> list[Path]:
     Raises
     ------
     LedgerError
-        When there is no ledger, or no generation in it yet.
+        When there is no ledger, no generation in it yet, or an analysis of the run that cannot be read.
     StorageError
         When a file cannot be written; each is either the old one or the new one.
     """
@@ -51,8 +52,13 @@ def write_report(folder: str | Path) -> list[Path]:
         with replacing(target / f"{name}.png") as temporary:
             temporary.write_bytes(image)
     page = target / "report.html"
-    write_text(page, html_report(view, images))
+    write_text(page, html_report(view, images, read_sections(analysis_folder(folder))))
     return [*(target / f"{name}.png" for name in images), page]
+
+
+def analysis_folder(run: Path) -> Path:
+    """Where the analyses of a run are."""
+    return run / "analysis"
 
 
 def png(figure: "Figure") -> bytes:

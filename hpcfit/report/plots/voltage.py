@@ -1,7 +1,7 @@
 """The best model's voltage over the recordings, one panel per stimulus, with the injected current below."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +33,11 @@ _PANEL_IN = (3.55, 1.75)
 _CURRENT_IN = 0.4
 
 
-def traces(view: RunView, responses: Sequence[Response]) -> "Figure":
-    """Voltage of the best individual (colour) and recorded sweeps (grey), in the order of the fit file's scores."""
+def traces(view: RunView, responses: Sequence[Response], notes: Mapping[str, str] | None = None) -> "Figure":
+    """Voltage of the best individual (colour) and recorded sweeps (grey), in the order of the fit file's scores.
+
+    notes: by stimulus, what stands above its panel; default: what it contributes to the score.
+    """
     assert responses, "no responses to draw"
     ordered = _in_order(view, responses)
     columns = min(len(ordered), 2 if len(ordered) <= 4 else 3)
@@ -49,7 +52,9 @@ def traces(view: RunView, responses: Sequence[Response]) -> "Figure":
         current = axes_in(figure, below) if response.current_nA is not None else None
         _draw_voltage(voltage, response, colours)
         voltage.set_title(response.stimulus, loc="left", fontsize=9, fontweight="bold", color=INK)
-        voltage.set_title(_note(view, response), loc="right", fontsize=7.5, color=GREY)
+        voltage.set_title(
+            notes[response.stimulus] if notes else _note(view, response), loc="right", fontsize=7.5, color=GREY
+        )
         _draw_current(current, voltage, response)
     legend_above(figure)
     return figure
