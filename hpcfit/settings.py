@@ -2,7 +2,7 @@
 
 import difflib
 from math import log
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -57,7 +57,69 @@ class MutationSettings(Settings):
     """Chance of each gene to change."""
 
 
-class StrategySettings(Settings):
+class IslandSettings(Settings):
+    """Populations that evolve apart and send each other their best members now and then."""
+
+    count: Count = 4
+    """Islands; the strategy's sizes are those of all together, in equal shares."""
+    every: Count = 5
+    """Generations from one migration to the next."""
+    migrants: Count = 2
+    """How many members an island sends to each island that it sends to."""
+    topology: Literal["ring", "random", "complete"] = "ring"
+    """To the next island; to the next in a ring of random order, drawn anew every time; to all others."""
+
+
+_SIZES = ("parents", "offspring", "initial", "population")
+"""Settings that count members: islands share them out."""
+
+
+class _WithIslands(Settings):
+    """A strategy that may be spread over islands."""
+
+    islands: IslandSettings | None = None
+    """Default: one population."""
+
+    @model_validator(mode="after")
+    def _shared_out(self) -> Self:
+        if self.islands is None:
+            return self
+        count = self.islands.count
+        least = self._least_island()
+        for name in _SIZES:
+            size = getattr(self, name, None)
+            if size is not None and (size % count or size < least.get(name, 1) * count):
+                good = max(least.get(name, 1), round(size / count)) * count
+                raise ValueError(
+                    f"{name} = {size} cannot be shared out among islands.count = {count}: each needs as many, "
+                    f"at least {least.get(name, 1)}; give {name} = {good}, or another count"
+                )
+        places = self._remembered(count)
+        sources = count - 1 if self.islands.topology == "complete" else min(count - 1, 1)
+        if (coming := self.islands.migrants * sources) >= places and sources:
+            raise ValueError(
+                f"islands.migrants = {self.islands.migrants} brings {coming} members to an island that remembers "
+                f"{places}; lower migrants to at most {(places - 1) // sources}, or take fewer islands"
+            )
+        return self
+
+    def _least_island(self) -> dict[str, int]:
+        """The least size that makes a population, by the name of the setting; else 1."""
+        raise NotImplementedError
+
+    def _remembered(self, count: int) -> int:
+        """How many members each of `count` islands remembers: among those immigrants find their places."""
+        raise NotImplementedError
+
+    def of_one_island(self) -> Self:
+        """The settings of each island's population."""
+        assert self.islands is not None
+        shares = {name: getattr(self, name, None) for name in _SIZES}
+        shares = {name: size // self.islands.count for name, size in shares.items() if size is not None}
+        return type(self).model_validate({**self.model_dump(exclude={"islands"}), **shares})
+
+
+class StrategySettings(_WithIslands):
     """The genetic algorithm.  Default survival: the best of parents and offspring, as Ladd et al. 2021 describe."""
 
     kind: Literal["mu_plus_lambda", "mu_comma_lambda"] = "mu_plus_lambda"
@@ -88,8 +150,14 @@ class StrategySettings(Settings):
         """How many are evaluated at once at most."""
         return max(self.initial or self.parents, self.offspring)
 
+    def _least_island(self) -> dict[str, int]:
+        return {"parents": 2 if self.crossover.rate > 0 else 1}
 
-class MultiObjectiveSettings(Settings):
+    def _remembered(self, count: int) -> int:
+        return self.parents // count
+
+
+class MultiObjectiveSettings(_WithIslands):
     """A (mu + lambda) genetic algorithm whose survivors are chosen by several objectives.
 
     "ibea": Zitzler & Kuenzli 2004, as BluePyOpt selects; "nsga2": Deb et al. 2002, as DEAP selects.
@@ -123,8 +191,14 @@ class MultiObjectiveSettings(Settings):
         """How many are evaluated at once at most."""
         return max(self.initial or self.parents, self.offspring)
 
+    def _least_island(self) -> dict[str, int]:
+        return {"parents": 2 if self.crossover.rate > 0 else 1}
 
-class CmaEsSettings(Settings):
+    def _remembered(self, count: int) -> int:
+        return self.parents // count
+
+
+class CmaEsSettings(_WithIslands):
     """CMA-ES with restarts of doubled population (Hansen & Ostermeier 2001, Auger & Hansen 2005)."""
 
     kind: Literal["cma_es"]
@@ -135,7 +209,9 @@ class CmaEsSettings(Settings):
     active: bool = True
     """Whether the worse half of the samples shrinks the distribution where it lies."""
     restarts: Annotated[int, Field(ge=0)] = 9
-    """How often it may start again with twice the population once it has converged."""
+    """How often it may start again once it has converged."""
+    restart_scheme: Literal["ipop", "bipop"] = "ipop"
+    """With twice the population each time; or so by turns with small ones (Hansen 2009)."""
     restart_score: NonNegative = 1e-9
     """It has converged when the best scores of many generations differ by no more than this, ..."""
     restart_step: NonNegative = 1e-9
@@ -143,10 +219,18 @@ class CmaEsSettings(Settings):
 
     def largest_generation(self, dimensions: int) -> int:
         """How many are evaluated at once at most, before the first restart."""
-        return self.population or 4 + int(3 * log(dimensions))
+        islands = self.islands.count if self.islands else 1
+        return self.population or islands * (4 + int(3 * log(dimensions)))
+
+    def _least_island(self) -> dict[str, int]:
+        return {"population": 4}
+
+    def _remembered(self, count: int) -> int:
+        # The better half of its samples; without a population it is not known yet how many parameters are free.
+        return (self.population or 4 * count) // count // 2
 
 
-class ParticleSwarmSettings(Settings):
+class ParticleSwarmSettings(_WithIslands):
     """Particle swarm optimisation (Kennedy & Eberhart 1995; the defaults are those of Clerc & Kennedy 2002)."""
 
     kind: Literal["particle_swarm"]
@@ -165,8 +249,14 @@ class ParticleSwarmSettings(Settings):
         """How many are evaluated at once at most."""
         return self.population
 
+    def _least_island(self) -> dict[str, int]:
+        return {"population": 2}
 
-class DifferentialEvolutionSettings(Settings):
+    def _remembered(self, count: int) -> int:
+        return self.population // count
+
+
+class DifferentialEvolutionSettings(_WithIslands):
     """Differential evolution with binomial crossover (Storn & Price 1997)."""
 
     kind: Literal["differential_evolution"]
@@ -191,6 +281,12 @@ class DifferentialEvolutionSettings(Settings):
     def largest_generation(self, dimensions: int) -> int:
         """How many are evaluated at once at most."""
         return self.population
+
+    def _least_island(self) -> dict[str, int]:
+        return {"population": 4}
+
+    def _remembered(self, count: int) -> int:
+        return self.population // count
 
 
 KINDS = ("mu_plus_lambda", "mu_comma_lambda", "ibea", "nsga2", "cma_es", "particle_swarm", "differential_evolution")

@@ -95,12 +95,13 @@ class Breeding:
         operator, one, other = self._choices(generation)
         shape = (self.offspring, self.dimensions)
         # Every member has all three numbers per gene, used or not: what one consumes must not shift another's.
-        u = np.stack([draws(self.seed, generation, f"gene {k}", shape) for k in range(3)])
+        u = [draws(self.seed, generation, f"gene {k}", shape) for k in range(3)]
         crossed = np.flatnonzero(operator == Operator.CROSSOVER)
         mutated = np.flatnonzero(operator == Operator.MUTATION)
         vectors = pool[one]
-        vectors[crossed] = self.crossover.child(pool[one[crossed]], pool[other[crossed]], u[:, crossed])
-        vectors[mutated] = self.mutation.mutant(pool[one[mutated]], u[:, mutated])
+        mates = pool[other[crossed]]
+        vectors[crossed] = self.crossover.child(vectors[crossed], mates, [numbers[crossed] for numbers in u])
+        vectors[mutated] = self.mutation.mutant(vectors[mutated], [numbers[mutated] for numbers in u])
         parents = np.stack([pool_ids[one], np.full(self.offspring, NO_PARENT)], axis=1)
         parents[crossed, 1] = pool_ids[other[crossed]]
         return Offspring(generation, self.ids(generation), vectors, parents, operator)

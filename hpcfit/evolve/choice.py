@@ -5,9 +5,11 @@ from hpcfit.evolve.cma_es import CmaEs
 from hpcfit.evolve.course import Objectives, StrategyCourse
 from hpcfit.evolve.differential import DifferentialEvolution
 from hpcfit.evolve.ga import GeneticAlgorithm
+from hpcfit.evolve.islands import IslandCourse, Migration
 from hpcfit.evolve.multi import MultiObjectiveAlgorithm
 from hpcfit.evolve.operators import Crossover, Mutation
 from hpcfit.evolve.strategy import Strategy
+from hpcfit.evolve.streams import island_seed
 from hpcfit.evolve.swarm import ParticleSwarm
 from hpcfit.settings import (
     AnyStrategySettings,
@@ -24,16 +26,20 @@ TOURNAMENTS = {"ibea": 4, "nsga2": 2}
 
 def strategy_course(
     settings: AnyStrategySettings, dimensions: int, seed: int, objectives: Objectives | None = None
-) -> StrategyCourse:
+) -> StrategyCourse | IslandCourse:
     """The strategy that the settings describe, for a space of `dimensions` parameters.
 
     objectives: what one with several objectives sees; the others see the score alone.
     """
-    strategy = _strategy(settings, dimensions, seed)
-    if not isinstance(settings, MultiObjectiveSettings):
-        return StrategyCourse(strategy)
-    assert objectives is not None, f"strategy.kind = {settings.kind!r} needs objectives"
-    return StrategyCourse(strategy, objectives)
+    seen = objectives if isinstance(settings, MultiObjectiveSettings) else None
+    if isinstance(settings, MultiObjectiveSettings):
+        assert objectives is not None, f"strategy.kind = {settings.kind!r} needs objectives"
+    if (islands := settings.islands) is None:
+        return StrategyCourse(_strategy(settings, dimensions, seed), seen)
+    one = settings.of_one_island()
+    strategies = [_strategy(one, dimensions, island_seed(seed, island)) for island in range(islands.count)]
+    migration = Migration(every=islands.every, migrants=islands.migrants, topology=islands.topology, seed=seed)
+    return IslandCourse(strategies, migration, seen)
 
 
 def _strategy(settings: AnyStrategySettings, dimensions: int, seed: int) -> Strategy:
@@ -52,7 +58,7 @@ def _strategy(settings: AnyStrategySettings, dimensions: int, seed: int) -> Stra
             tournament=settings.tournament or TOURNAMENTS[settings.kind],
         )
         return MultiObjectiveAlgorithm(breeding=breeding, selection=settings.kind, **kappa)
-    options = settings.model_dump(exclude={"kind"}, exclude_none=True)
+    options = settings.model_dump(exclude={"kind", "islands"}, exclude_none=True)
     classes = {
         CmaEsSettings: CmaEs,
         ParticleSwarmSettings: ParticleSwarm,

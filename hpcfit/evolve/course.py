@@ -35,14 +35,15 @@ class StrategyCourse:
         made = Offspring(number, *(offspring[name] for name in ("ids", "vectors", "parents", "operators")))
         scores = evaluation.scores if self._objectives is None else self._objectives(evaluation.arrays)
         left = self._strategy.tell(self._state(last), made, scores)
-        return {f"survivor_{name}": getattr(left, name) for name in _arrays(type(left))}
+        return {f"survivor_{name}": getattr(left, name) for name in state_arrays(type(left))}
 
     def _state(self, last: Generation | None) -> Any | None:
         if last is None:
             return None
         state = self._strategy.state
-        return state(last.number, **{name: last.arrays[f"survivor_{name}"] for name in _arrays(state)})
+        return state(last.number, **{name: last.arrays[f"survivor_{name}"] for name in state_arrays(state)})
 
 
-def _arrays(state: type) -> list[str]:
+def state_arrays(state: type) -> list[str]:
+    """The names of the arrays that a strategy's state consists of."""
     return [one.name for one in fields(state) if one.name != "generation"]

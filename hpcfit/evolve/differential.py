@@ -14,7 +14,17 @@ import numpy as np
 
 from hpcfit.evolve.breeding import uniform_generation
 from hpcfit.evolve.operators import require_choice
-from hpcfit.evolve.strategy import NO_PARENT, Offspring, Operator, Survivors, checked_scores, finite_or_inf, ranking
+from hpcfit.evolve.strategy import (
+    NO_PARENT,
+    Migrants,
+    Offspring,
+    Operator,
+    Survivors,
+    checked_scores,
+    finite_or_inf,
+    ranking,
+    worst_displaced,
+)
 from hpcfit.evolve.streams import SEED_BITS, draws, require_unsigned
 from hpcfit.evolve.variation import reflected
 
@@ -109,10 +119,17 @@ class DifferentialEvolution:
         vectors = reflected(np.where(taken, displaced, x))
         return Offspring(generation, self._ids(generation), vectors, parents, operator)
 
-    def tell(self, survivors: Survivors | None, offspring: Offspring, scores: np.ndarray) -> Survivors:
+    def tell(
+        self,
+        survivors: Survivors | None,
+        offspring: Offspring,
+        scores: np.ndarray,
+        immigrants: Migrants | None = None,
+    ) -> Survivors:
         """In each slot the better of member and trial; the trial if they are equal, so that plateaus can be crossed.
 
-        Raises ValueError as `checked_scores`.
+        Immigrants then take the slots of the worst, where they are better: the differences of the next generation span
+        what they add to the population.  Raises ValueError as `checked_scores`.
         """
         scores = checked_scores(survivors, offspring, scores)
         order = np.argsort(offspring.ids)  # row i is slot i, whatever the caller's order
@@ -120,12 +137,14 @@ class DifferentialEvolution:
         if survivors is None:
             return Survivors(offspring.generation, vectors, scores, ids)
         kept = finite_or_inf(survivors.scores) < finite_or_inf(scores)
-        return Survivors(
-            offspring.generation,
-            np.where(kept[:, None], survivors.vectors, vectors),
-            np.where(kept, survivors.scores, scores),
-            np.where(kept, survivors.ids, ids),
-        )
+        vectors = np.where(kept[:, None], survivors.vectors, vectors)
+        scores = np.where(kept, survivors.scores, scores)
+        ids = np.where(kept, survivors.ids, ids)
+        if immigrants is not None:
+            slots, rows = worst_displaced(scores, ids, immigrants)
+            vectors[slots], scores[slots] = immigrants.vectors[rows], immigrants.scores[rows]
+            ids[slots] = immigrants.ids[rows]
+        return Survivors(offspring.generation, vectors, scores, ids)
 
     def _ids(self, generation: int) -> np.ndarray:
         return generation * self.population + np.arange(self.population, dtype=np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpcfit.evolve.breeding import Breeding
 from hpcfit.evolve.operators import Crossover, Mutation, require_choice
-from hpcfit.evolve.strategy import Offspring, Survivors, checked_scores, ranking
+from hpcfit.evolve.strategy import Migrants, Offspring, Survivors, checked_scores, ranking
 
 Survival = Literal["mu_plus_lambda", "mu_comma_lambda"]
 
@@ -117,7 +117,13 @@ class GeneticAlgorithm:
         best = ranking(survivors.scores, survivors.ids)
         return self._breeding.next(survivors.generation + 1, survivors.vectors[best], survivors.ids[best])
 
-    def tell(self, survivors: Survivors | None, offspring: Offspring, scores: np.ndarray) -> Survivors:
+    def tell(
+        self,
+        survivors: Survivors | None,
+        offspring: Offspring,
+        scores: np.ndarray,
+        immigrants: Migrants | None = None,
+    ) -> Survivors:
         """The best mu, best first: ties go to the older member, NaN comes last but survives for want of better.
 
         Parameters
@@ -128,6 +134,8 @@ class GeneticAlgorithm:
             In any order.
         scores : numpy.ndarray
             (lambda,) in the order of `offspring`.
+        immigrants : Migrants, optional
+            Stand for survival among the others, also where the parents do not.
 
         Raises
         ------
@@ -140,6 +148,10 @@ class GeneticAlgorithm:
             vectors = np.concatenate([survivors.vectors, vectors])
             scores = np.concatenate([survivors.scores, scores])
             ids = np.concatenate([survivors.ids, ids])
+        if immigrants is not None:
+            vectors = np.concatenate([vectors, immigrants.vectors])
+            scores = np.concatenate([scores, immigrants.scores])
+            ids = np.concatenate([ids, immigrants.ids])
         best = ranking(scores, ids)
         if self.distinct > 0.0:
             best = best[_one_of_each_cell_first(vectors[best], self.distinct)]

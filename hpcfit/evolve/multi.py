@@ -16,7 +16,7 @@ from hpcfit.evolve.breeding import Breeding
 from hpcfit.evolve.indicator import KAPPA, ibea_order
 from hpcfit.evolve.operators import require_choice
 from hpcfit.evolve.pareto import nsga2_order
-from hpcfit.evolve.strategy import Offspring, checked_scores
+from hpcfit.evolve.strategy import Migrants, Offspring, checked_scores
 
 Selection = Literal["ibea", "nsga2"]
 
@@ -85,7 +85,13 @@ class MultiObjectiveAlgorithm:
             return self.breeding.first()
         return self.breeding.next(survivors.generation + 1, survivors.vectors, survivors.ids)
 
-    def tell(self, survivors: RankedSurvivors | None, offspring: Offspring, scores: np.ndarray) -> RankedSurvivors:
+    def tell(
+        self,
+        survivors: RankedSurvivors | None,
+        offspring: Offspring,
+        scores: np.ndarray,
+        immigrants: Migrants | None = None,
+    ) -> RankedSurvivors:
         """The best mu of survivors and offspring, best first.
 
         A member with an objective that is not finite comes after all others, the older first.
@@ -98,6 +104,8 @@ class MultiObjectiveAlgorithm:
             In any order.
         scores : numpy.ndarray
             (lambda, M) objectives in the order of `offspring`.
+        immigrants : Migrants, optional
+            Stand for survival among the others; their scores are objectives.
 
         Raises
         ------
@@ -110,6 +118,10 @@ class MultiObjectiveAlgorithm:
             vectors = np.concatenate([survivors.vectors, vectors])
             objectives = np.concatenate([survivors.objectives, objectives])
             ids = np.concatenate([survivors.ids, ids])
+        if immigrants is not None:
+            vectors = np.concatenate([vectors, immigrants.vectors])
+            objectives = np.concatenate([objectives, immigrants.scores])
+            ids = np.concatenate([ids, immigrants.ids])
         by_age = np.argsort(ids, kind="stable")  # whatever the caller's order: equals go to the older
         finite = np.all(np.isfinite(objectives[by_age]), axis=1)
         good, bad = by_age[finite], by_age[~finite]

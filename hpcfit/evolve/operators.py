@@ -6,6 +6,7 @@ filled in for the kinds that use them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, final, get_args
@@ -53,8 +54,8 @@ class Crossover:
         _require_probability("crossover.gene_rate", self.gene_rate)
         object.__setattr__(self, "eta", _settled("crossover", self, "eta", ("simulated_binary",), ETA))
 
-    def child(self, a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """(members, P) children of `a` and `b`, both (members, P) in [0, 1].  u: (3, members, P) uniform numbers."""
+    def child(self, a: np.ndarray, b: np.ndarray, u: Sequence[np.ndarray]) -> np.ndarray:
+        """(members, P) children of `a` and `b`, both (members, P) in [0, 1].  u: three such, of uniform numbers."""
         if self.kind == "uniform":
             return variation.uniform_crossover(a, b, self.gene_rate, u[0])
         assert self.eta is not None
@@ -99,8 +100,8 @@ class Mutation:
         if self.sigma == 0.0:
             raise ValueError("mutation.sigma = 0 mutates nothing; give a number above 0, or rate = 0 for no mutation")
 
-    def mutant(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """(members, P) mutants of `x`, (members, P) in [0, 1].  u: (3, members, P) uniform numbers."""
+    def mutant(self, x: np.ndarray, u: Sequence[np.ndarray]) -> np.ndarray:
+        """(members, P) mutants of `x`, (members, P) in [0, 1].  u: three such, of uniform numbers."""
         if self.kind == "uniform":
             return variation.uniform_mutation(x, self.gene_rate, u[0], u[1])
         if self.kind == "gaussian":

@@ -91,6 +91,26 @@ class Survivors:
             )
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Migrants:
+    """Members that come from other islands, with the scores they had there.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (m, P) float64 in [0, 1].
+    scores : numpy.ndarray
+        (m,) float64, or (m, M) for strategies with several objectives; finite.
+    ids : numpy.ndarray
+        (m,) int64, none of them twice, none that the island has already.
+    """
+
+    vectors: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+
+
 State = TypeVar("State")
 """A dataclass: `generation` (int), and else arrays, which the ledger keeps as survivor_NAME."""
 
@@ -107,7 +127,9 @@ class Strategy(Protocol[State]):
         """The next generation; generation 0 if `survivors` is None."""
         ...
 
-    def tell(self, survivors: State | None, offspring: Offspring, scores: np.ndarray) -> State:
+    def tell(
+        self, survivors: State | None, offspring: Offspring, scores: np.ndarray, immigrants: Migrants | None = None
+    ) -> State:
         """What to remember, given what was asked with (None for generation 0), its answer and that one's scores.
 
         scores: (lambda,), or (lambda, objectives) for strategies with several objectives.
@@ -146,3 +168,14 @@ def checked_scores(
             "tell with the survivors that the offspring were asked with"
         )
     return scores
+
+
+def worst_displaced(scores: np.ndarray, ids: np.ndarray, immigrants: Migrants) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n places go to which immigrants, so that the best n of all have one and the others stay where they are.
+
+    scores, ids: (n,).  Gives indices of places and of immigrants, as many of both.
+    """
+    worst = ranking(scores, ids)[::-1][: len(immigrants.ids)]
+    best = ranking(immigrants.scores, immigrants.ids)[: len(worst)]
+    better = immigrants.scores[best] < finite_or_inf(scores[worst])
+    return worst[better], best[better]

@@ -47,6 +47,18 @@ def draws(seed: int, generation: int, purpose: str, shape: tuple[int, ...]) -> n
     return ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
 
+def island_seed(seed: int, island: int) -> int:
+    """The seed of one island: that of the run for the first, else one made of the run's and the island's number.
+
+    So a number depends on (seed, island, generation, purpose, member, column), and a run of one island has the numbers
+    of a run without islands.  0 <= seed < 2**128, 0 <= island < 2**32.
+    """
+    if island == 0:
+        return seed
+    words = np.random.SeedSequence(seed, spawn_key=(crc32(b"island"), island)).generate_state(SEED_BITS // 32)
+    return int.from_bytes(words.astype("<u4").tobytes(), "little")
+
+
 def require_unsigned(name: str, value: int, bits: int) -> None:
     """Raise ValueError unless 0 <= value < 2**bits."""
     if not 0 <= value < 2**bits:

@@ -13,7 +13,15 @@ import numpy as np
 
 from hpcfit.evolve.breeding import uniform_generation
 from hpcfit.evolve.operators import require_choice
-from hpcfit.evolve.strategy import Offspring, Operator, checked_scores, finite_or_inf, ranking
+from hpcfit.evolve.strategy import (
+    Migrants,
+    Offspring,
+    Operator,
+    checked_scores,
+    finite_or_inf,
+    ranking,
+    worst_displaced,
+)
 from hpcfit.evolve.streams import SEED_BITS, draws, require_unsigned
 
 Neighbours = Literal["all", "ring"]
@@ -108,8 +116,14 @@ class ParticleSwarm:
         generation = swarm.generation + 1
         return Offspring(generation, self._ids(generation), positions, parents, operator)
 
-    def tell(self, swarm: Swarm | None, offspring: Offspring, scores: np.ndarray) -> Swarm:
-        """The swarm at its new positions.  Raises ValueError as `checked_scores`."""
+    def tell(
+        self, swarm: Swarm | None, offspring: Offspring, scores: np.ndarray, immigrants: Migrants | None = None
+    ) -> Swarm:
+        """The swarm at its new positions.  Raises ValueError as `checked_scores`.
+
+        Immigrants are places that others have seen: the particles that remember the worst remember them instead, where
+        they are better.  Their flight goes on: a swarm shares what it knows, not where it is.
+        """
         scores = checked_scores(swarm, offspring, scores)
         order = np.argsort(offspring.ids)  # row i is particle i, whatever the caller's order
         vectors, scores, ids = offspring.vectors[order], scores[order], offspring.ids[order]
@@ -117,14 +131,13 @@ class ParticleSwarm:
             return Swarm(offspring.generation, vectors, self._first_velocities(vectors), vectors, scores, ids)
         _, velocities, _ = self._flight(swarm)  # again: a function of the swarm alone, so the ledger need not hold it
         better = finite_or_inf(scores) < finite_or_inf(swarm.scores)
-        return Swarm(
-            offspring.generation,
-            vectors,
-            velocities,
-            np.where(better[:, None], vectors, swarm.vectors),
-            np.where(better, scores, swarm.scores),
-            np.where(better, ids, swarm.ids),
-        )
+        seen = np.where(better[:, None], vectors, swarm.vectors)
+        scores, ids = np.where(better, scores, swarm.scores), np.where(better, ids, swarm.ids)
+        if immigrants is not None:
+            particles, rows = worst_displaced(scores, ids, immigrants)
+            seen[particles], scores[particles] = immigrants.vectors[rows], immigrants.scores[rows]
+            ids[particles] = immigrants.ids[rows]
+        return Swarm(offspring.generation, vectors, velocities, seen, scores, ids)
 
     def _flight(self, swarm: Swarm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next positions and velocities, (n, P), and the particle whose best attracts each, (n,)."""

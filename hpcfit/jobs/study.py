@@ -140,7 +140,7 @@ class _Plan:
     def check(self, problem: Problem, file: Path) -> None:
         """Raise when this run's settings are unusable, or its folder holds another one."""
         wanted = run_folder.header(replace(problem, settings=self.settings(problem.settings)), file.resolve().parent)
-        run_folder.check(self.folder, wanted)
+        run_folder.check(self.folder, wanted, file.resolve().parent)
 
     def run(self, file: Path, wall_clock_s: float | None, say: Callable[[str], Any]) -> None:
         """Run it, or go on with it."""

@@ -1,6 +1,7 @@
 """Does a fit that is killed go on with the same numbers, whichever strategy moves it?
 
-Two kinds here, whose memories are the least like a genetic algorithm's; tests/evolve cuts runs of every kind anywhere.
+Two kinds here, one of them on islands, whose memories are the least like a genetic algorithm's; tests/evolve cuts runs
+of every kind anywhere.
 """
 
 import time
@@ -18,7 +19,8 @@ LENGTH = ("generations = 3", "generations = 10")
 @pytest.mark.parametrize(
     "table",
     [
-        'kind = "ibea"\nobjectives = "stimuli"\nparents = 4\noffspring = 6',
+        'kind = "ibea"\nobjectives = "stimuli"\nparents = 4\noffspring = 6\n'
+        "islands = { count = 2, every = 2, migrants = 1 }",
         'kind = "cma_es"\npopulation = 6\nrestart_step = 0.25',
     ],
     ids=lambda table: table.split('"')[1],
@@ -38,5 +40,7 @@ def test_a_killed_fit_goes_on_with_the_same_numbers(tiny, hpcfit, started, table
     ledger = Ledger.open(run)
     assert len(ledger) == 10 and same_numbers(ledger, Ledger.open(Path("whole"))) == []
     assert list((run / "report").iterdir())
+    if "islands" in table:
+        assert ledger.read(9).arrays["island"].tolist() == [0, 0, 0, 1, 1, 1]
     if "cma_es" in table:
         assert ledger.read(9).arrays["survivor_counts"][3] >= 1  # across a restart

@@ -45,6 +45,7 @@ CHANGES = [
     ("cma_es", {"step": 0.2}),
     ("cma_es", {"active": False}),
     ("cma_es", {"restarts": 0}),
+    ("cma_es", {"restart_scheme": "bipop"}),
     ("cma_es", {"restart_score": 3.0}),
     ("cma_es", {"restart_step": 0.2}),
     ("particle_swarm", {"population": 8}),
@@ -154,7 +155,9 @@ def test_every_option_is_in_the_list_above():
     }
     for kind, model in kinds.items():
         listed = {option for of, change in CHANGES for option in change if of == kind}
-        assert listed == set(model.model_fields) - {"kind", "objectives"}, kind  # objectives: tests/biophys
+        assert listed == set(model.model_fields) - {"kind", "objectives", "islands"}, (
+            kind
+        )  # objectives: tests/biophys; islands: test_islands
 
 
 @pytest.mark.parametrize("kind", KINDS)
