@@ -38,6 +38,7 @@ MAY_IMPORT_FOREIGN = {
     "mpi4py": ("hpcfit.run.mpi",),
     "ray": ("hpcfit.run.ray",),
     "neuron": ("hpcfit.biophys.engines",),
+    "ipfx": ("hpcfit.biophys.ipfx_backend",),
     "torch": ("hpcfit.lfads", "hpcfit.sofo", "hpcfit.biophys.engines.cuda"),
 }
 # Words that only one module may use in its code (docstrings and comments are free).

@@ -1,7 +1,8 @@
-"""What are the features of a voltage trace?  eFEL's values, one number a trace and feature, NaN where there is none.
+"""What are the features of a voltage trace?  eFEL's values, or IPFX's, one number a trace and feature, NaN where none.
 
-They come from our own kernel, or from eFEL (Ranjan et al., github.com/openbraininstitute/eFEL).  eFEL keeps its
-settings in globals, so each call here sets them all and leaves eFEL's defaults behind: order cannot matter.
+They come from our own kernel, from eFEL (Ranjan et al., github.com/openbraininstitute/eFEL) or from IPFX
+(github.com/AllenInstitute/ipfx).  eFEL keeps its settings in globals, so each call here sets them all and leaves eFEL's
+defaults behind: order cannot matter.
 """
 
 import difflib
@@ -14,14 +15,16 @@ import numpy as np
 
 from hpcfit.biophys.extract import ExtractSettings
 from hpcfit.biophys.extract import extract as extract_ours
+from hpcfit.biophys.extract.ipfx_names import IPFX_FUNCTIONS, IPFX_NEEDS_AMPLITUDE, PREFIX
 from hpcfit.biophys.extract.names import FUNCTIONS
+from hpcfit.biophys.ipfx_backend import lists_by_ipfx
 from hpcfit.biophys.settings import FeatureSettings
 from hpcfit.errors import ConfigError
 
 NEED_CURRENT = frozenset({"current_base", "steady_state_current_stimend", "impedance"})
 """Features that eFEL reads from the current trace; undefined without it."""
-NEED_AMPLITUDE = frozenset({"ohmic_input_resistance", "ohmic_input_resistance_vb_ssse"})
-"""Features that eFEL divides by the amplitude of the step; undefined without it."""
+NEED_AMPLITUDE = frozenset({"ohmic_input_resistance", "ohmic_input_resistance_vb_ssse"}) | IPFX_NEEDS_AMPLITUDE
+"""Features that are divided by the amplitude of the step; undefined without it."""
 _WHOLE_TRACES = frozenset({"time", "voltage", "current"})
 
 
@@ -35,8 +38,8 @@ def feature_names() -> tuple[str, ...]:
 
 
 def check_features(names: Sequence[str], where: str = "features") -> None:
-    """Raises ConfigError, with the nearest name, unless eFEL has all these features and they are comparable numbers."""
-    known = feature_names()
+    """Raises ConfigError, with the nearest name, unless all are comparable numbers of eFEL, or of IPFX ("ipfx:")."""
+    known = (*feature_names(), *IPFX_FUNCTIONS)
     for name in names:
         if name in known:
             continue
@@ -44,8 +47,9 @@ def check_features(names: Sequence[str], where: str = "features") -> None:
             kind = "a whole trace" if name in _WHOLE_TRACES else "positions in a sampled trace"
             raise ConfigError(f"{where}: {name} is {kind}, not a number that can be scored; leave it out")
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "eFEL's documentation lists them"
-        raise ConfigError(f"{where}: eFEL has no feature {name}; {hint}")
+        whose = "IPFX" if name.startswith(PREFIX) else "eFEL"
+        hint = f"did you mean {near[0]}?" if near else f"{whose}'s documentation lists them"
+        raise ConfigError(f"{where}: {whose} has no feature {name}; {hint}")
 
 
 def extract(
@@ -74,7 +78,8 @@ def extract(
     window_ms
         Start and end of the stimulus.
     names
-        eFEL's names; or name -> target with which each value of its list is compared, None: the mean counts.
+        Names of eFEL's, or of IPFX's with "ipfx:" before them; or name -> target with which each value of its list is
+        compared, None: the mean counts.
     settings
         Who reads; spike threshold, derivative threshold, interpolation step and strictness of the window.
     i_nA
@@ -88,7 +93,7 @@ def extract(
     targets = names if isinstance(names, Mapping) else {}
     names = tuple(names)
     values = np.full((len(traces), len(names)), np.nan)
-    ours = [column for column, name in enumerate(names) if settings.backend == "hpcfit" and name in FUNCTIONS]
+    ours = [column for column, name in enumerate(names) if _is_ours(name, settings)]
     if ours and traces.size:
         mine = [names[column] for column in ours]
         chosen = _extract_settings(settings)
@@ -99,10 +104,23 @@ def extract(
                 lists, offsets = table.values(names[column])
                 values[:, column] = folded(table[names[column]], lists, offsets, target)
     theirs = [column for column in range(len(names)) if column not in ours]
-    if theirs:
-        wanted = {names[column]: targets.get(names[column]) for column in theirs}
-        values[:, theirs] = _by_efel(traces.astype(float), dt_ms, window_ms, wanted, settings, i_nA, stimulus_nA)
+    by_ipfx = [column for column in theirs if names[column] in IPFX_FUNCTIONS]
+    by_efel = [column for column in theirs if column not in by_ipfx]
+    if by_efel:
+        wanted = {names[column]: targets.get(names[column]) for column in by_efel}
+        values[:, by_efel] = _by_efel(traces.astype(float), dt_ms, window_ms, wanted, settings, i_nA, stimulus_nA)
+    if by_ipfx:
+        wanted, t_ms = [names[column] for column in by_ipfx], np.arange(traces.shape[1]) * dt_ms
+        for row in np.flatnonzero(np.all(np.isfinite(traces), axis=1)):
+            found = lists_by_ipfx(traces[row], t_ms, window_ms, wanted, settings.ipfx, stimulus_nA)
+            values[row, by_ipfx] = [_mean(found[name], targets.get(name)) for name in wanted]
     return values
+
+
+def _is_ours(name: str, settings: FeatureSettings) -> bool:
+    """Whether our kernel reads a feature."""
+    package, has = ("ipfx", IPFX_FUNCTIONS) if name.startswith(PREFIX) else ("efel", FUNCTIONS)
+    return name in has and settings.backend != package
 
 
 def folded(means: np.ndarray, values: np.ndarray, offsets: np.ndarray, target: float) -> np.ndarray:
@@ -124,7 +142,7 @@ def folded(means: np.ndarray, values: np.ndarray, offsets: np.ndarray, target: f
 
 def all_ours(names: Sequence[str], settings: FeatureSettings) -> bool:
     """Whether our kernel reads all these features, so that a worker process has nothing to add."""
-    return settings.backend == "hpcfit" and all(name in FUNCTIONS for name in names)
+    return all(_is_ours(name, settings) for name in names)
 
 
 def _is_single(v_mV: np.ndarray) -> bool:
@@ -137,6 +155,7 @@ def _extract_settings(settings: FeatureSettings) -> ExtractSettings:
         DerivativeThreshold=settings.derivative_threshold,
         interp_step=settings.interpolation_step_ms,
         strict_stiminterval=settings.strict_stimulus_interval,
+        ipfx=settings.ipfx,
     )
 
 

@@ -9,9 +9,11 @@ from hpcfit.biophys.default_features import SD_FLOORS
 from hpcfit.biophys.electrodes import Electrode, Name, NonNegative, Positive, Waveform
 from hpcfit.biophys.engine_settings import EngineSettings
 from hpcfit.biophys.expression import check_expression
+from hpcfit.biophys.extract.ipfx_options import IpfxSettings
 from hpcfit.biophys.point_processes import PointProcessSettings
 from hpcfit.biophys.score_settings import PenaltySettings, ScoreSettings, WeightingSettings
 from hpcfit.config import InputPath, Settings
+from hpcfit.errors import ConfigError
 from hpcfit.settings import AnyStrategySettings, RunSettings, StrategySettings
 
 Region = Literal["all", "somatic", "axonal", "apical", "basal"]
@@ -197,18 +199,30 @@ class TargetSettings(Settings):
 class FeatureSettings(Settings):
     """How features are read, in eFEL's definitions, and the smallest sd a recorded feature is given."""
 
-    backend: Literal["hpcfit", "efel"] = "hpcfit"
-    """Who reads them: our kernel, which leaves to eFEL the features that it lacks; or eFEL alone.  Numbers agree."""
+    backend: Literal["hpcfit", "efel", "ipfx"] = "hpcfit"
+    """Who reads them: our kernel, which leaves to eFEL the features that it lacks; or the package itself, eFEL for its
+    features, or IPFX for those that begin with "ipfx:", and our kernel the others.  Numbers agree."""
     threshold_mV: float = -20.0
     derivative_threshold: Positive = 10.0
     interpolation_step_ms: Positive = 0.1
     strict_stimulus_interval: bool = False
+    ipfx: dict[str, float] = Field(default_factory=dict)
+    """Arguments of IPFX's extractors, by their names, for the features that begin with "ipfx:"."""
     relative_sd_floor: NonNegative = 0.05
     """An sd from recordings is at least this times |mean| ..."""
     absolute_sd_floor: Positive = 1e-3
     """... and at least this, in the feature's unit ..."""
     sd_floor: dict[str, Positive] = Field(default_factory=lambda: dict(SD_FLOORS))
     """... but for the features named here this alone is the floor: counts, and voltages, whose zero means nothing."""
+
+    @field_validator("ipfx")
+    @classmethod
+    def _arguments(cls, given: dict[str, float]) -> dict[str, float]:
+        try:
+            IpfxSettings.of(given)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return given
 
     @field_validator("sd_floor")
     @classmethod

@@ -17,6 +17,11 @@ def synthetic(rng: np.random.Generator, kind: str, count: int, dt_ms: float, win
         return v_mV + rng.normal(0, rng.choice([0.1, 5, 30]), count)
     if kind == "walk":
         return v_mV + np.cumsum(rng.normal(0, rng.choice([0.1, 2]), count))
+    if kind == "hump":  # spikes with an afterdepolarisation
+        for at in np.arange(start_ms + 5, end_ms - 25, 30.0):
+            for height, after, broad in ((90, 0, 0.5), (-5, 2, 0.8), (rng.uniform(1, 3), 4, 1), (-5, 14, 4)):
+                v_mV = v_mV + height * np.exp(-(((t_ms - at - after) / broad) ** 2))
+        return v_mV + rng.normal(0, 0.01, count)
     if kind == "block":
         plateau = inside * (rng.uniform(35, 70) * (1 - np.exp(-np.maximum(t_ms - start_ms, 0) / rng.uniform(1, 10))))
         return spiky(rng, v_mV + plateau, t_ms, start_ms, start_ms + 30, 3) + rng.normal(0, 0.05, count)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import hpcfit
 from hpcfit.biophys import features
@@ -136,6 +137,23 @@ def test_any_broken_line_has_the_features_that_efel_gives(knots, spread, dt_ms, 
     assert wrong == []
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    v_mV=arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.integers(1, 250),
+        elements=st.floats(-150, 100, width=32, allow_subnormal=False),
+        fill=st.sampled_from([-70.0, 30.0]),
+    ),
+    dt_ms=st.sampled_from([0.1, 0.025, 0.05, 0.2, 1 / 33, 0.07]),
+    start_ms=st.floats(-2, 15),
+    length_ms=st.floats(0.05, 20),
+)
+def test_any_finite_trace_in_any_window_has_the_features_that_efel_gives(v_mV, dt_ms, start_ms, length_ms):
+    wrong, _, _ = differences(v_mV, dt_ms, (start_ms, start_ms + length_ms), DEFAULT_FEATURES)
+    assert wrong == []
+
+
 def test_single_precision_is_read_as_it_is():
     single = np.array([some(kind, 5) for kind in KINDS], dtype=np.float32)
     tables = [extract(traces, 0.1, WINDOW_MS, ALL) for traces in (single, single.astype(float))]
@@ -258,7 +276,7 @@ def test_settings_are_efels_by_default():
     mine = ExtractSettings()
     shared = [name for name in vars(mine) if hasattr(theirs, name)]
     assert {name: getattr(mine, name) for name in shared} == {name: getattr(theirs, name) for name in shared}
-    assert set(vars(mine)) - set(shared) == {"decay_start_after_stim", "decay_end_after_stim"}
+    assert set(vars(mine)) - set(shared) == {"decay_start_after_stim", "decay_end_after_stim", "ipfx"}
 
 
 def test_a_fit_may_choose_who_reads_and_gets_the_same_numbers():

@@ -1,28 +1,32 @@
-"""What are the features of many traces?  One call, one pass over each trace, eFEL's numbers.
+"""What are the features of many traces?  One call, one pass over each trace, eFEL's numbers or IPFX's.
 
-    table = hpcfit.features.extract(v_mV, 0.1, (700, 2700), ["AP_amplitude", "mean_frequency"])
+    table = hpcfit.features.extract(v_mV, 0.1, (700, 2700), ["AP_amplitude", "mean_frequency", "ipfx:upstroke"])
     table.mean                          # (traces, features), NaN where undefined
     values, offsets = table.values("AP_amplitude")   # trace i has values[offsets[i] : offsets[i + 1]]
 
 Definitions, names, units, defaults and failures are those of eFEL 5.7 asked for one feature at a time
-(github.com/openbraininstitute/eFEL); docs/features.md lists what differs and why.
+(github.com/openbraininstitute/eFEL), and those of IPFX 2.1 (github.com/AllenInstitute/ipfx) for names that begin with
+"ipfx:"; docs/features.md lists what differs and why.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.extract.ipfx_names import IPFX_FUNCTIONS
+from hpcfit.biophys.extract.ipfx_options import IpfxSettings
+from hpcfit.biophys.extract.ipfx_plan import build_ipfx_plan, uniform_ipfx_plan
 from hpcfit.biophys.extract.kernel import run
 from hpcfit.biophys.extract.names import check_names, feature_names
 from hpcfit.biophys.extract.options import ExtractSettings
-from hpcfit.biophys.extract.plan import build_plan, uniform_plan
+from hpcfit.biophys.extract.plan import Plan, build_plan, uniform_plan
 from hpcfit.biophys.extract.reasons import Reason
 from hpcfit.errors import InputError
 
-__all__ = ["ExtractSettings", "FeatureTable", "Reason", "extract", "feature_names"]
+__all__ = ["ExtractSettings", "FeatureTable", "IpfxSettings", "Reason", "extract", "feature_names"]
 
 _UNEVEN = 1e-6
 """Sampling intervals may differ by this, relatively: times of a file are rounded."""
@@ -47,6 +51,8 @@ class FeatureTable:
     count: np.ndarray
     reason: np.ndarray
     _values: np.ndarray
+    _begins: np.ndarray
+    """(traces, features): where in _values each list begins."""
 
     def __len__(self) -> int:
         """How many traces there are."""
@@ -61,7 +67,7 @@ class FeatureTable:
             raise KeyError(f"{name} was not extracted; there are {', '.join(self.names)}")
         column = self.names.index(name)
         counts = self.count[:, column].astype(np.int64)
-        begins = np.concatenate([[0], np.cumsum(self.count, dtype=np.int64)])[:-1].reshape(self.count.shape)[:, column]
+        begins = self._begins[:, column]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
         return self._values[np.repeat(begins, counts) + within], offsets
@@ -95,9 +101,10 @@ def extract(
     stimulus_window
         Start and end of the stimulus, ms.
     names
-        Features, by eFEL's names: `feature_names()` lists them.
+        Features, by eFEL's names, or IPFX's with "ipfx:" before them: `feature_names()` lists them.
     settings
-        ExtractSettings, or some of eFEL's settings with values.
+        ExtractSettings, or some of eFEL's settings with values; `ipfx` among them: IpfxSettings, or some of the
+        arguments of IPFX's extractors with values.
     stimulus_nA
         Amplitude of the step, which the input resistances need.
     threads
@@ -115,18 +122,43 @@ def extract(
     names = tuple(names)
     check_names(names)
     settings = ExtractSettings.of(settings)
+    ipfx = IpfxSettings.of(settings.ipfx)
     samples = _samples(v_mV)
-    window_ms = _window(stimulus_window)
-    if np.ndim(dt_ms) == 0:
-        interval_ms = float(dt_ms)
+    window_ms, given = _window(stimulus_window), np.asarray(dt_ms)
+    plans: list[Callable[[], Plan]]
+    if given.ndim == 0:
+        interval_ms = float(given)
         if not (interval_ms > 0 and np.isfinite(interval_ms)):
             raise InputError(f"dt_ms = {dt_ms}; the sampling interval has to be positive, in ms")
-        plan = uniform_plan(samples.shape[1], interval_ms, window_ms, settings, stimulus_nA)
+        shared = samples.shape[1], interval_ms, window_ms
+        plans = [lambda: uniform_plan(*shared, settings, stimulus_nA)]
+        plans.append(lambda: uniform_ipfx_plan(*shared, ipfx, stimulus_nA))
     else:
-        plan = build_plan(_times(np.asarray(dt_ms), samples.shape[1]), window_ms, settings, stimulus_nA)
-    mean, count, reason, values = run(plan, samples, names, threads or len(os.sched_getaffinity(0)), lists=True)
-    assert values is not None
-    return FeatureTable(names, mean, count, reason, values)
+        t_ms = _times(given, samples.shape[1])
+        plans = [lambda: build_plan(t_ms, window_ms, settings, stimulus_nA)]
+        plans.append(lambda: build_ipfx_plan(t_ms, window_ms, ipfx, stimulus_nA))
+    return _both(plans, samples, names, threads or len(os.sched_getaffinity(0)))
+
+
+def _both(
+    plans: Sequence[Callable[[], Plan]], samples: np.ndarray, names: tuple[str, ...], threads: int
+) -> FeatureTable:
+    """The features of either family by its own plan, in the order of the names."""
+    shape = (len(samples), len(names))
+    mean, count, reason = np.full(shape, np.nan), np.zeros(shape, np.int32), np.zeros(shape, np.uint8)
+    begins, lists = np.zeros(shape, np.int64), [np.empty(0)]
+    for family, plan in enumerate(plans):
+        columns = [column for column, name in enumerate(names) if (name in IPFX_FUNCTIONS) == bool(family)]
+        if not columns:
+            continue
+        chosen = tuple(names[column] for column in columns)
+        mean[:, columns], counted, reason[:, columns], values = run(plan(), samples, chosen, threads, lists=True)
+        assert values is not None
+        count[:, columns] = counted
+        ends = np.cumsum(counted, dtype=np.int64).reshape(counted.shape)
+        begins[:, columns] = ends - counted + sum(map(len, lists))
+        lists.append(values)
+    return FeatureTable(names, mean, count, reason, np.concatenate(lists), begins)
 
 
 def _samples(v_mV: np.ndarray) -> np.ndarray:

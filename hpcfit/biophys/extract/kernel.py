@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import numpy as np
 
 from hpcfit.biophys.codegen.build import library
 from hpcfit.biophys.engines.mod_files import cache_folder
+from hpcfit.biophys.extract.ipfx_names import IPFX_FUNCTIONS, IPFX_INDEX
+from hpcfit.biophys.extract.ipfx_plan import IpfxStructure
 from hpcfit.biophys.extract.names import FUNCTIONS, INDEX
 from hpcfit.biophys.extract.plan import Plan, PlanStructure
 from hpcfit.errors import EngineError
 
 _HERE = Path(__file__).resolve().parent
 _HEADERS = tuple(
-    f"{name}.hpp" for name in ("packs", "grid", "summary", "search", "spikes", "events", "subthreshold", "shape")
+    f"{name}.hpp"
+    for name in ("packs", "grid", "summary", "search", "spikes", "events", "subthreshold", "shape", "bursts")
 )
+_IPFX_HEADERS = tuple(f"ipfx_{name}.hpp" for name in ("trace", "spikes", "trains", "bursts", "membrane"))
 # Ties between neighbouring samples decide where a minimum lies: no product may be fused, no division approximated.
 FLAGS = (
     "-std=c++17",
@@ -38,11 +43,19 @@ def source(last: str = "harness.hpp") -> str:
     last: the header with that loop.
     """
     parts = [(_HERE / name).read_text() for name in _HEADERS]
-    table = ",\n    ".join(FUNCTIONS.values())
-    parts.append(f"namespace features {{\nFIXED Feature TABLE[] = {{\n    {table},\n}};\n}}\n")
+    parts.append(_table("features", FUNCTIONS))
     parts += [(_HERE / name).read_text() for name in ("trace.hpp", last)]
+    if last == "harness.hpp":
+        parts += [(_HERE / name).read_text() for name in _IPFX_HEADERS]
+        parts.append(_table("ipfx", IPFX_FUNCTIONS))
+        parts.append((_HERE / "ipfx_harness.hpp").read_text())
     lines = "\n".join(parts).splitlines()
     return "\n".join(line for line in lines if not line.startswith(('#include "', "#pragma once"))) + "\n"
+
+
+def _table(namespace: str, functions: Mapping[str, str]) -> str:
+    lines = ",\n    ".join(functions.values())
+    return f"namespace {namespace} {{\nFIXED Feature TABLE[] = {{\n    {lines},\n}};\n}}\n"
 
 
 @cache
@@ -56,7 +69,10 @@ def _compiled(folder: Path, target: str, lanes: str) -> ctypes.CDLL:
         ) from None
     built.hpcfit_plan_bytes.restype = ctypes.c_long
     assert built.hpcfit_plan_bytes() == ctypes.sizeof(PlanStructure), "plan.py's structure is not grid.hpp's"
+    built.hpcfit_ipfx_plan_bytes.restype = ctypes.c_long
+    assert built.hpcfit_ipfx_plan_bytes() == ctypes.sizeof(IpfxStructure), "ipfx_plan.py's is not ipfx_trace.hpp's"
     built.hpcfit_extract.restype = ctypes.c_void_p
+    built.hpcfit_extract_ipfx.restype = ctypes.c_void_p
     built.hpcfit_take.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     built.hpcfit_take.restype = None
     return built
@@ -67,15 +83,17 @@ def run(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Means (traces, features), counts, reasons, and all values, trace after trace, if `lists`.
 
-    samples: (traces, time), float32 or float64, contiguous.
+    samples: (traces, time), float32 or float64, contiguous.  names: all of the family that the plan is for.
     """
     target, lanes = os.environ.get("HPCFIT_EXTRACT_TARGET", "native"), os.environ.get("HPCFIT_EXTRACT_LANES", "")
     built = _compiled(cache_folder() / "extract", target, lanes)
     shape = (len(samples), len(names))
     mean, count, reason = np.empty(shape), np.empty(shape, np.int32), np.empty(shape, np.uint8)
-    wanted = np.array([INDEX[name] for name in names], dtype=np.int32)
+    ipfx = isinstance(plan.structure, IpfxStructure)
+    index, extract = (IPFX_INDEX, built.hpcfit_extract_ipfx) if ipfx else (INDEX, built.hpcfit_extract)
+    wanted = np.array([index[name] for name in names], dtype=np.int32)
     threads = max(1, min(threads, len(samples)))
-    handle = built.hpcfit_extract(
+    handle = extract(
         ctypes.byref(plan.structure),
         ctypes.c_void_p(samples.ctypes.data),
         ctypes.c_int(samples.dtype == np.float32),

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
+from hpcfit.biophys.extract.ipfx_names import IPFX_FUNCTIONS
 from hpcfit.errors import ConfigError
 
 _PEAK = "voltage_at<PEAKS>"
@@ -54,6 +55,11 @@ FUNCTIONS: dict[str, str] = {
     "interburst_duration": "interburst_duration",
     "initburst_sahp": "initburst_sahp",
     "initburst_sahp_vb": "above_base<initburst_sahp>",
+    "initburst_sahp_ssse": "initburst_sahp_ssse",
+    "spikes_per_burst": "spikes_per_burst",
+    "spikes_per_burst_diff": "negative<differences<spikes_per_burst>>",
+    "spikes_in_burst1_burst2_diff": "negative<step<spikes_per_burst, 0, 1>>",
+    "spikes_in_burst1_burstlast_diff": "burst_first_last",
     # heights
     "peak_voltage": _PEAK,
     "AP_height": _PEAK,
@@ -101,6 +107,7 @@ FUNCTIONS: dict[str, str] = {
     "AP_peak_upstroke": "peak_upstroke",
     "AP_peak_downstroke": "peak_downstroke",
     "AP_phaseslope": "phaseslope",
+    "phaseslope_max": "phaseslope_max",
     # afterhyperpolarisation
     "min_AHP_values": _VALLEY,
     "AHP_depth_abs": _VALLEY,
@@ -144,15 +151,24 @@ FUNCTIONS: dict[str, str] = {
 INDEX = {name: number for number, name in enumerate(FUNCTIONS)}
 
 
-def feature_names() -> tuple[str, ...]:
-    """The features that we extract ourselves, in no meaningful order."""
-    return tuple(FUNCTIONS)
+def feature_names(family: str = "efel") -> tuple[str, ...]:
+    """The features that we extract ourselves: eFEL's by their names, or IPFX's ("ipfx") with "ipfx:" before theirs.
+
+    Raises
+    ------
+    ConfigError
+        When the family is neither.
+    """
+    families = {"efel": FUNCTIONS, "ipfx": IPFX_FUNCTIONS}
+    if family not in families:
+        raise ConfigError(f"family = {family!r}; accepted: 'efel', 'ipfx'")
+    return tuple(families[family])
 
 
 def check_names(names: Sequence[str], where: str = "names") -> None:
     """Raises ConfigError, with the nearest name, unless every feature is one of ours."""
     for name in names:
-        if name not in FUNCTIONS:
-            near = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
+        if name not in FUNCTIONS and name not in IPFX_FUNCTIONS:
+            near = difflib.get_close_matches(name, (*FUNCTIONS, *IPFX_FUNCTIONS), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "hpcfit.features.feature_names() lists them"
             raise ConfigError(f"{where}: there is no feature {name!r} in hpcfit's extractor; {hint}")

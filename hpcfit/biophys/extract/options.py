@@ -1,9 +1,10 @@
 """How are features read?  eFEL's settings, by eFEL's names and with its defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from hpcfit.biophys.extract.ipfx_options import IpfxSettings
 from hpcfit.errors import ConfigError
 
 
@@ -51,9 +52,12 @@ class ExtractSettings:
     precision_threshold: float = 1e-10
     decay_start_after_stim: float = 1.0
     decay_end_after_stim: float = 10.0
+    ipfx: IpfxSettings | Mapping[str, Any] = field(default_factory=IpfxSettings)
+    """How the features whose names begin with "ipfx:" are read, which take none of the settings above."""
 
     def __post_init__(self) -> None:
         """Check what would otherwise end as a wrong number."""
+        object.__setattr__(self, "ipfx", IpfxSettings.of(self.ipfx))
         for name in ("interp_step", "DerivativeWindow", "burst_factor", "strict_burst_factor"):
             self._require(name, getattr(self, name) > 0, "greater than 0")
         for name in ("spike_skipf", "initial_perc"):

@@ -120,9 +120,9 @@ class Grid:
 
 @dataclass
 class Plan:
-    """A filled PlanStructure and the arrays that it points into."""
+    """A filled structure of the kernel's and the arrays that it points into."""
 
-    structure: PlanStructure
+    structure: Any
     keep: list[Any] = field(default_factory=list)
 
     def point(self, array: np.ndarray, kind: Any) -> Any:
