@@ -88,7 +88,7 @@ def extract(
     ours = [column for column, name in enumerate(names) if settings.backend == "hpcfit" and name in FUNCTIONS]
     if ours and traces.size:
         mine = [names[column] for column in ours]
-        chosen = _extract_settings(settings)
+        chosen = extract_settings(settings)
         table = extract_ours(traces, dt_ms, window_ms, mine, chosen, stimulus_nA=stimulus_nA, threads=threads)
         values[:, ours] = table.mean
     theirs = [column for column in range(len(names)) if column not in ours]
@@ -107,7 +107,8 @@ def _is_single(v_mV: np.ndarray) -> bool:
     return getattr(v_mV, "dtype", None) == np.float32
 
 
-def _extract_settings(settings: FeatureSettings) -> ExtractSettings:
+def extract_settings(settings: FeatureSettings) -> ExtractSettings:
+    """What a fit file says about features, as our kernel takes it."""
     return ExtractSettings(
         Threshold=settings.threshold_mV,
         DerivativeThreshold=settings.derivative_threshold,

@@ -16,8 +16,8 @@ from hpcfit.biophys.scores import FeatureService, contributions, feature_service
 from hpcfit.biophys.settings import FitSettings
 from hpcfit.biophys.space import Space
 from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.biophys.streamed import readings_on_the_way, refuse_divergence, streamed_features
 from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
-from hpcfit.errors import EngineError
 from hpcfit.population.executor import Executor, Fate, Task
 from hpcfit.population.loop import Evaluation
 
@@ -75,12 +75,14 @@ class Problem:
 class Evaluator:
     """Evaluates vectors: simulate every stimulus, read features, score."""
 
-    def __init__(self, problem: Problem, engine: Engine, executor: Executor) -> None:
+    def __init__(self, problem: Problem, engine: Engine, executor: Executor, stored: bool = False) -> None:
+        """stored: keep traces until they are scored, also where features could be read while simulating."""
         self.problem = problem
         self._engine = engine
         self._executor = executor
         threads = problem.settings.engine.workers
         self._here = replace(problem.feature_factory()(), threads=threads)
+        self._readings = None if stored else readings_on_the_way(self._here, problem.scored_stimuli, engine)
 
     def __call__(self, vectors: np.ndarray) -> Evaluation:
         """vectors: (n, parameters) in the unit cube."""
@@ -110,6 +112,9 @@ class Evaluator:
         EngineError
             When one individual's do not fit, or every simulation diverges.
         """
+        if self._readings is not None:
+            found = streamed_features(self._engine, parameters, self.problem.targets, self._here, self._readings)
+            return found.values, found.status, 0, found.simulating_s
         stimuli, simulating_s, unread = self.problem.scored_stimuli, 0.0, 0
         features, statuses, reasons = [], [], []
         for rows in portions(self._engine, len(parameters), stimuli):
@@ -123,11 +128,7 @@ class Evaluator:
             reasons.extend(responses.reasons.values())
             del responses  # its memory is the next portion's
         status = np.concatenate(statuses)
-        if np.all(status == Status.DIVERGED):
-            raise EngineError(
-                f"all {status.size} simulations diverged (the first: {reasons[0]}); lower engine.dt_ms = "
-                f"{self._engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
-            )
+        refuse_divergence(status, reasons, self._engine)
         return np.concatenate(features), status, unread, simulating_s
 
     def features(self, responses: Responses) -> tuple[np.ndarray, int]:

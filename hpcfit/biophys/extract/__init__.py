@@ -19,10 +19,11 @@ from hpcfit.biophys.extract.kernel import run
 from hpcfit.biophys.extract.names import check_names, feature_names
 from hpcfit.biophys.extract.options import ExtractSettings
 from hpcfit.biophys.extract.plan import build_plan, uniform_plan
+from hpcfit.biophys.extract.reading import Reading, checked_window
 from hpcfit.biophys.extract.reasons import Reason
 from hpcfit.errors import InputError
 
-__all__ = ["ExtractSettings", "FeatureTable", "Reason", "extract", "feature_names"]
+__all__ = ["ExtractSettings", "FeatureTable", "Reading", "Reason", "extract", "feature_names"]
 
 _UNEVEN = 1e-6
 """Sampling intervals may differ by this, relatively: times of a file are rounded."""
@@ -116,7 +117,7 @@ def extract(
     check_names(names)
     settings = ExtractSettings.of(settings)
     samples = _samples(v_mV)
-    window_ms = _window(stimulus_window)
+    window_ms = checked_window(stimulus_window)
     if np.ndim(dt_ms) == 0:
         interval_ms = float(dt_ms)
         if not (interval_ms > 0 and np.isfinite(interval_ms)):
@@ -140,13 +141,6 @@ def _samples(v_mV: np.ndarray) -> np.ndarray:
     if samples.shape[1] == 0:
         raise InputError(f"v_mV has the shape {samples.shape}: its traces hold no sample")
     return samples
-
-
-def _window(given: tuple[float, float]) -> tuple[float, float]:
-    start_ms, end_ms = (float(edge) for edge in given)
-    if not (np.isfinite(start_ms) and np.isfinite(end_ms) and start_ms < end_ms):
-        raise InputError(f"stimulus_window = ({start_ms:g}, {end_ms:g}) ms; it has to end after its start")
-    return start_ms, end_ms
 
 
 def _times(t_ms: np.ndarray, count: int) -> np.ndarray:

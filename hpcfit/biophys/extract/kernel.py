@@ -33,9 +33,14 @@ def source() -> str:
     parts = [(_HERE / name).read_text() for name in _HEADERS]
     table = ",\n    ".join(FUNCTIONS.values())
     parts.append(f"namespace features {{\nconstexpr Feature TABLE[] = {{\n    {table},\n}};\n}}\n")
-    parts.append((_HERE / "harness.hpp").read_text())
+    parts += [(_HERE / name).read_text() for name in ("harness.hpp", "streaming.hpp")]
     lines = "\n".join(parts).splitlines()
     return "\n".join(line for line in lines if not line.startswith(('#include "', "#pragma once"))) + "\n"
+
+
+def compiled() -> ctypes.CDLL:
+    """The extractor for this machine.  Raises EngineError when there is no C++ compiler."""
+    return _compiled(cache_folder() / "extract", os.environ.get("HPCFIT_EXTRACT_TARGET", "native"))
 
 
 @cache
@@ -61,7 +66,7 @@ def run(
 
     samples: (traces, time), float32 or float64, contiguous.
     """
-    built = _compiled(cache_folder() / "extract", os.environ.get("HPCFIT_EXTRACT_TARGET", "native"))
+    built = compiled()
     shape = (len(samples), len(names))
     mean, count, reason = np.empty(shape), np.empty(shape, np.int32), np.empty(shape, np.uint8)
     wanted = np.array([INDEX[name] for name in names], dtype=np.int32)
