@@ -96,7 +96,7 @@ def extract(
     ours = [column for column, name in enumerate(names) if _is_ours(name, settings)]
     if ours and traces.size:
         mine = [names[column] for column in ours]
-        chosen = _extract_settings(settings)
+        chosen = extract_settings(settings)
         table = extract_ours(traces, dt_ms, window_ms, mine, chosen, stimulus_nA=stimulus_nA, threads=threads)
         values[:, ours] = table.mean
         for column in ours:
@@ -149,7 +149,8 @@ def _is_single(v_mV: np.ndarray) -> bool:
     return getattr(v_mV, "dtype", None) == np.float32
 
 
-def _extract_settings(settings: FeatureSettings) -> ExtractSettings:
+def extract_settings(settings: FeatureSettings) -> ExtractSettings:
+    """What a fit file says about features, as our kernel takes it."""
     return ExtractSettings(
         Threshold=settings.threshold_mV,
         DerivativeThreshold=settings.derivative_threshold,

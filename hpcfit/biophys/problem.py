@@ -11,16 +11,17 @@ import numpy as np
 
 from hpcfit.biophys.cell import Cell
 from hpcfit.biophys.engines.interface import Engine, Responses, Status
+from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.feature_targets import with_ranges
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.scores import FeatureService, contributions, feature_service
 from hpcfit.biophys.settings import FitSettings
 from hpcfit.biophys.space import Space
 from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.biophys.streamed import readings_on_the_way, refuse_divergence, streamed_features
 from hpcfit.biophys.targets import Targets, build_targets, resolve_rheobase
 from hpcfit.biophys.terms import Term
 from hpcfit.biophys.units import BLOCK, Unit, units
-from hpcfit.errors import EngineError
 from hpcfit.population.executor import Executor, Fate, Task
 from hpcfit.population.loop import Evaluation
 from hpcfit.population.pipeline import InTurn, Pipeline, Stage
@@ -88,10 +89,12 @@ class Evaluator:
         pipeline: Pipeline | None = None,
         timeline: Timeline | None = None,
         progress: Progress | None = None,
+        stored: bool = False,
     ) -> None:
         """executor: has the worker processes that read features; its own, unless the pipeline takes turns.
 
         pipeline: how simulation and scoring go on beside each other; default: in turn.  progress: told of simulations.
+        stored: keep traces until they are scored, also where features could be read while simulating.
         """
         self.problem = problem
         self._engine = engine
@@ -103,6 +106,7 @@ class Evaluator:
         self._seconds: dict[tuple[str, ...], tuple[float, float]] = {}
         threads = problem.settings.engine.workers
         self._here = replace(problem.feature_factory()(), threads=threads)
+        self._readings = None if stored else readings_on_the_way(self._here, problem.scored_stimuli, engine)
         self.terms: tuple[Term, ...] | None = None
         """Score functions in the units that count, from generation 0 on: some are told in ranges over it."""
 
@@ -145,6 +149,8 @@ class Evaluator:
         EngineError
             When one individual's do not fit, or every simulation diverges.
         """
+        if self._readings is not None:
+            return self._streamed(parameters, self._readings)
         stimuli, targets = self.problem.scored_stimuli, self.problem.targets
         stages = (
             Stage("simulator", lambda unit: (unit, self._simulate(parameters, unit)), self._engine.cancel),
@@ -164,12 +170,21 @@ class Evaluator:
                 columns = targets.columns(stimulus)
                 features[unit.rows, columns] = values[:, columns]
                 status[unit.rows, stimuli.index(stimulus)] = ended[:, number]
-        if np.all(status == Status.DIVERGED):
-            raise EngineError(
-                f"all {status.size} simulations diverged (the first: {done[0][2]}); lower engine.dt_ms = "
-                f"{self._engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
-            )
+        refuse_divergence(status, [reason for *_, reason, _ in done], self._engine)
         return features, status, sum(unread for *_, unread in done)
+
+    def _streamed(self, parameters: np.ndarray, readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray, int]:
+        """As `_simulated`, by an engine that reads features while it simulates: its threads are both stages."""
+        stimuli = self.problem.scored_stimuli
+        self._progress.begin(len(parameters) * len(stimuli))
+        begun = time.monotonic()
+        found = streamed_features(self._engine, parameters, self.problem.targets, self._here, readings)
+        # The threads' own clocks say how much of their time was reading; it is drawn at the end of theirs.
+        simulated, what = begun + found.simulating_s, "+".join(stimuli)
+        self._timeline.add("simulator", "simulate", begun, simulated, what)
+        self._timeline.add("scorer", "score", simulated, time.monotonic(), what)
+        self._progress.end()
+        return found.values, found.status, 0
 
     def _simulate(self, parameters: np.ndarray, unit: Unit) -> Responses:
         """The first stage."""

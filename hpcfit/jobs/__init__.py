@@ -12,14 +12,17 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from hpcfit.biophys.cell import Cell
-from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes
+from hpcfit.biophys.engines.interface import SPIKE_MV, Engine, Responses, SpikeTimes, portions
 from hpcfit.biophys.engines.memory import gib, memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
+from hpcfit.biophys.engines.readings import FeatureValues, features_of, readings_for
+from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.objectives import term_groups
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
+from hpcfit.biophys.streamed import readings_on_the_way
 from hpcfit.biophys.terms import term_line
 from hpcfit.biophys.units import units
 from hpcfit.config import read_toml, validate
@@ -81,6 +84,18 @@ def simulate(
 ) -> SpikeTimes: ...
 
 
+@overload
+def simulate(
+    cell: Cell,
+    parameters: np.ndarray,
+    stimuli: Sequence[Stimulus | StimulusSettings],
+    engine: EngineSettings | str = "neuron",
+    *,
+    record: Literal["features"],
+    features: Sequence[str | Reading],
+) -> FeatureValues: ...
+
+
 def simulate(
     cell: Cell,
     parameters: np.ndarray,
@@ -88,7 +103,8 @@ def simulate(
     engine: EngineSettings | str = "neuron",
     record: str = "traces",
     threshold_mV: float = SPIKE_MV,
-) -> Responses | SpikeTimes:
+    features: Sequence[str | Reading] = (),
+) -> Responses | SpikeTimes | FeatureValues:
     """Responses of a population.
 
     Parameters
@@ -103,35 +119,47 @@ def simulate(
         A name ("neuron", "batched", "coreneuron") or settings.
     record
         "traces": the voltage at every site; "spikes": only when it rises through a threshold, which takes hardly any
-        memory.
+        memory; "features": what `features` names, read by the batched engine while it simulates, with no trace in
+        memory, and by the others of traces that they keep until then.
     threshold_mV
         Of spikes, at sites that have no threshold_mV of their own.
+    features
+        Names, read at the first site under every stimulus in its own window; or `hpcfit.features.Reading`, each of one
+        stimulus at one site with a window and settings of its own.
 
     Returns
     -------
-    Responses | SpikeTimes
-        Voltage (individuals, sites, time) per stimulus, mV, or spike times, ms; and a status per individual and
-        stimulus.
+    Responses | SpikeTimes | FeatureValues
+        Voltage (individuals, sites, time) per stimulus, mV, or spike times, ms, or features; and a status per
+        individual and stimulus.
 
     Raises
     ------
     ConfigError, InputError, MechanismError
-        When the cell cannot be built.
+        When the cell cannot be built, or a feature, or the stimulus or site of a reading, does not exist.
     EngineError
         When the result would not fit into memory: how much is needed and how much there is.
     ValueError
-        When `parameters` has the wrong shape or is not finite, or `record` is neither.
+        When `parameters` has the wrong shape or is not finite, `record` is none of these, or `features` are given
+        without record = "features" or the other way round.
     """
-    if record not in ("traces", "spikes"):
-        raise ValueError(f"record = {record!r}; accepted: 'traces', 'spikes'")
+    if record not in ("traces", "spikes", "features"):
+        raise ValueError(f"record = {record!r}; accepted: 'traces', 'spikes', 'features'")
+    if (record == "features") != bool(features):
+        raise ValueError(
+            f"record = {record!r} with {len(features)} features; record = 'features' and features go together"
+        )
     settings = engine if isinstance(engine, EngineSettings) else EngineSettings.model_validate({"kind": engine})
     built = [build_stimulus(one) if isinstance(one, StimulusSettings) else one for one in stimuli]
+    readings = readings_for(features, built, [site.name for site in cell.sites])
     factory = simulator_factory(cell, built, settings)
     with Processes({SERVICE: factory}, settings.workers) as executor:
         chosen, names = choose_simulator(NeuronEngine(factory, executor)), [stimulus.name for stimulus in built]
         _say(chosen.note, None)
         if record == "spikes":
             return chosen.engine.spikes(parameters, names, threshold_mV)
+        if record == "features":
+            return features_of(chosen.engine, parameters, names, readings)
         return chosen.engine.simulate(parameters, names)
 
 
@@ -243,9 +271,15 @@ def _memory_line(problem: Problem, engine: Engine) -> str:
     """What simulating the largest generation takes.  Raises EngineError when one individual does not fit."""
     stimuli = problem.scored_stimuli
     population = problem.settings.strategy.largest_generation(len(problem.space.names))
-    parts = units(engine, population, stimuli, SideBySide().in_flight(2))
-    split = f" in each of {parts[-1].portion + 1} portions of the population" if parts[-1].portion else ""
-    largest = engine.memory(parts[0].rows.stop, stimuli)
+    record = readings_on_the_way(problem.feature_factory()(), stimuli, engine)
+    if record is None:
+        parts = units(engine, population, stimuli, SideBySide().in_flight(2))
+        number, stop, recorded = parts[-1].portion + 1, parts[0].rows.stop, "traces"
+    else:
+        slices = portions(engine, population, stimuli, record)
+        number, stop, recorded = len(slices), slices[0].stop, record
+    split = f" in each of {number} portions of the population" if number > 1 else ""
+    largest = engine.memory(min(population, stop), stimuli, recorded)
     limit = gib(memory_limit(problem.settings.engine.memory_GiB))
     return f"memory: {population} individuals x {len(stimuli)} stimuli take {largest}{split}; {limit} may be used"
 

@@ -23,6 +23,7 @@ from hpcfit.biophys.engines.packing import EMPTY, pack
 from hpcfit.biophys.problem import SCORER, Evaluator
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import CellSettings, EngineSettings, ParameterSettings, SiteSettings, StimulusSettings
+from hpcfit.biophys.streamed import readings_on_the_way
 from hpcfit.errors import EngineError
 from hpcfit.run.processes import Processes
 
@@ -244,17 +245,20 @@ def test_a_control_groups_limit_counts(tmp_path):
     assert 0 < available_bytes() < 2**62
 
 
-def test_portions_of_a_population_get_the_same_scores(tiny):
+@pytest.mark.parametrize("stored", [True, False])
+def test_portions_of_a_population_get_the_same_scores(tiny, stored):
     problem = hpcfit.load(tiny(("workers = 2", 'kind = "batched"\nworkers = 2')))
     factory = neuron_factory(problem.cell, problem.stimuli, problem.settings.engine)
     with Processes({SERVICE: factory, SCORER: problem.feature_factory()}, 2) as executor:
         made = BatchedEngine.of(NeuronEngine(factory, executor))
-        evaluate = Evaluator(problem, made, executor)
+        evaluate = Evaluator(problem, made, executor, stored)
+        readings = readings_on_the_way(problem.feature_factory()(), problem.scored_stimuli, made)
+        record = "traces" if stored or readings is None else readings
         vectors = np.random.default_rng(2).uniform(size=(21, len(problem.space.names)))
         whole = evaluate(vectors)
-        limit = made.memory(5, problem.scored_stimuli).total
+        limit = made.memory(5, problem.scored_stimuli, record).total
         made.settings = made.settings.model_copy(update={"memory_GiB": limit / 2**30})
-        assert len(portions(made, 21, problem.scored_stimuli)) == 5
+        assert len(portions(made, 21, problem.scored_stimuli, record)) == 5
         split = evaluate(vectors)
     assert np.array_equal(split.scores, whole.scores) and np.all(np.isfinite(whole.scores))
     assert all(np.array_equal(split.arrays[name], whole.arrays[name], equal_nan=True) for name in whole.arrays)

@@ -23,6 +23,7 @@ HEADERS = (
     "solver.hpp",
     "sums.hpp",
     "recorders.hpp",
+    "feature_recorder.hpp",
     "harness.hpp",
 )
 # No -ffast-math: it folds away guards and reorders sums that single precision depends on.

@@ -1,9 +1,10 @@
 // The time loop over one block of lanes, and the entry point that shares blocks out to threads.
 #pragma once
-#include <ctime>
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 
+#include "feature_recorder.hpp"
 #include "recorders.hpp"
 #include "solver.hpp"
 #include "sums.hpp"
@@ -30,17 +31,11 @@ extern "C" int64_t hpcfit_row() { return lane_parameters() + EDGES + GLOBALS + 1
 static int64_t rounded_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 static int64_t rows_bytes(int64_t rows) { return rounded_up(rows * W * int64_t(sizeof(R))); }
 
-// Bytes of work that a thread needs.
-extern "C" int64_t hpcfit_work(int64_t sites, int64_t injected) {
-    const int64_t traces = TraceRecorder::work_bytes(sites), spikes = SpikeRecorder::work_bytes(sites);
-    return rows_bytes(state_rows(injected)) + rows_bytes(hpcfit_row()) + rounded_up(traces > spikes ? traces : spikes);
-}
-
-// Processor time of this thread: what others run on the same core is not held against a simulation.
-static double thread_seconds() {
-    timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+// Bytes of work that a thread needs.  samples: of the longest stimulus where features are recorded, else 0.
+extern "C" int64_t hpcfit_work(int64_t sites, int64_t injected, int64_t recorded, int64_t samples) {
+    const int64_t recorder = std::max({TraceRecorder::work_bytes(sites), SpikeRecorder::work_bytes(sites),
+                                       FeatureRecorder::work_bytes(recorded, samples)});
+    return rows_bytes(state_rows(injected)) + rows_bytes(hpcfit_row()) + rounded_up(recorder);
 }
 
 // The arrays of a block in a thread's memory, and the parameters of its individuals side by side.
@@ -144,7 +139,8 @@ template <class Recorder> static int run_all(Arguments& a) {
     int failed = FINE;
 #pragma omp parallel num_threads(a.threads)
     {
-        char* const memory = static_cast<char*>(std::aligned_alloc(64, size_t(hpcfit_work(a.sites, injected))));
+        const int64_t work = hpcfit_work(a.sites, injected, a.recorded, a.samples);
+        char* const memory = static_cast<char*>(std::aligned_alloc(64, size_t(work)));
         Recorder recorder(a, memory + rows_bytes(state_rows(injected)) + rows_bytes(hpcfit_row()));
 #pragma omp for schedule(dynamic)
         for (int64_t number = 0; number < a.blocks; ++number) {
@@ -165,5 +161,9 @@ template <class Recorder> static int run_all(Arguments& a) {
 
 // Blocks are taken in their order: the longest come first, so that no thread is left alone with one.
 extern "C" int hpcfit_run(Arguments* a) {
-    return a->record == 0 ? run_all<TraceRecorder>(*a) : run_all<SpikeRecorder>(*a);
+    switch (a->record) {
+        case 0: return run_all<TraceRecorder>(*a);
+        case 1: return run_all<SpikeRecorder>(*a);
+        default: return run_all<FeatureRecorder>(*a);
+    }
 }

@@ -3,10 +3,26 @@
 //     sample(b, at, lanes)    the block's voltages at sample number `at`; only lanes that run count
 //     finish(lane, at)        the lane's last sample was `at`; not called for lanes that diverged
 //     end(lanes)              after the last sample of a block
-// Each thread has its own recorder, made in `work_bytes` of memory.
+// Each thread has its own recorder, made in `work_bytes` of memory.  Features are feature_recorder.hpp's.
 #pragma once
 #include <cstdlib>
+#include <ctime>
 #include <mutex>
+
+// Features that the extractor reads of the responses to one stimulus at one site.
+struct Reading {
+    int64_t site;           // its number among the recorded ones
+    const void* plan;       // the extractor's
+    const int32_t* wanted;  // [features]: their numbers there
+    int64_t features;
+    double* mean;           // [individuals][features]
+    int32_t* count;         // the same
+    uint8_t* reason;        // the same
+};
+
+// traces: [traces][samples of the plan]; single: they are float.  The extractor's hpcfit_read.
+typedef void (*ReadTraces)(const void* plan, const void* traces, int single, int64_t count, const int32_t* wanted,
+                           int64_t features, double* mean, int32_t* counts, uint8_t* reason);
 
 struct Stimulus {
     int64_t steps, injections;
@@ -14,6 +30,8 @@ struct Stimulus {
     const R* current;         // [injections][steps], mA/cm2 of that node
     R* out;                   // [individuals][sites][samples], mV; traces only
     Schedule events;
+    int64_t readings;
+    const Reading* reading;   // [readings]; features only
 };
 
 struct Arguments {
@@ -21,7 +39,7 @@ struct Arguments {
     double sample_ms, limit_mV, deadline_s;
     const R* parameters;        // [individuals][hpcfit_row()]
     const Stimulus* stimuli;    // [stimuli_count]
-    const int64_t* site;        // [sites]: node
+    const int64_t* site;        // [sites]: node; those that are recorded come first
     const double* threshold_mV; // [sites]; spikes only
     const int64_t* individual;  // [blocks][W]
     const int64_t* stimulus;    // [blocks][W]; -1: an empty lane
@@ -32,7 +50,18 @@ struct Arguments {
     const int32_t* cancel;      // not 0: leave off
     double* spike_ms;           // [most_spikes]
     int64_t spike_count;        // how many there are
+    int64_t recorded;           // sites whose voltages are gathered; not for spikes
+    int64_t samples;            // of the longest stimulus; features only
+    ReadTraces read;            // features only
+    double reading_s;           // processor time of all threads that reading features took
 };
+
+// Processor time of this thread: what others run on the same core is not held against a simulation.
+static double thread_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
 
 enum Ending { RUNNING = -1, DONE = 0, DIVERGED = 1, DEADLINE = 2 };
 enum Failure { FINE = 0, NO_MEMORY = 1, TOO_MANY_SPIKES = 2, CANCELLED = 3 };
@@ -69,42 +98,59 @@ struct Lanes {
     }
 };
 
-// Whole traces: samples are gathered for each lane, so that what goes to memory are whole lines of it.
-struct TraceRecorder {
+// Samples are gathered for each lane, so that what goes to memory are whole lines of it.
+struct Tiles {
     static constexpr int64_t SAMPLES = 64 / sizeof(R);
-    static int64_t work_bytes(int64_t sites) { return sites * SAMPLES * W * int64_t(sizeof(R)); }
-    const Arguments& a;
+    static int64_t bytes(int64_t sites) { return sites * SAMPLES * W * int64_t(sizeof(R)); }
     R* tile;  // [sites][SAMPLES][W]
-    const Lanes* lanes = nullptr;
+    int64_t sites;
+    R* start[W];        // where a lane's samples at the first site go
+    int64_t stride[W];  // from there to those at the next
 
-    TraceRecorder(const Arguments& arguments, void* work) : a(arguments), tile(static_cast<R*>(work)) {}
-
-    void begin(const Lanes& of) { lanes = &of; }
-
-    void sample(const Block& b, int64_t at, const Lanes&) {
+    void sample(const Block& b, const int64_t* site, int64_t at, const Lanes& lanes) {
         const int64_t row = at % SAMPLES;
-        for (int64_t site = 0; site < a.sites; ++site)
-            store(tile + (site * SAMPLES + row) * W, load(b.v + a.site[site] * W));
+        for (int64_t k = 0; k < sites; ++k) store(tile + (k * SAMPLES + row) * W, load(b.v + site[k] * W));
         if (row == SAMPLES - 1)
             for (int lane = 0; lane < W; ++lane)
-                if (lanes->running(lane)) write(lane, at - row, SAMPLES);
+                if (lanes.running(lane)) write(lane, at - row, SAMPLES);
     }
 
-    void finish(int lane, int64_t at) {
+    void finish(int lane, int64_t at) const {
         const int64_t left = (at + 1) % SAMPLES;
         if (left) write(lane, at + 1 - left, left);
     }
 
-    bool end(const Lanes&) { return true; }
-
     void write(int lane, int64_t first, int64_t count) const {
-        const Stimulus& stimulus = a.stimuli[lanes->stimulus[lane]];
-        const int64_t samples = stimulus.steps / a.every + 1;
-        for (int64_t site = 0; site < a.sites; ++site) {
-            R* const out = stimulus.out + (lanes->individual[lane] * a.sites + site) * samples + first;
-            for (int64_t i = 0; i < count; ++i) out[i] = tile[(site * SAMPLES + i) * W + lane];
+        for (int64_t k = 0; k < sites; ++k) {
+            R* const out = start[lane] + k * stride[lane] + first;
+            for (int64_t i = 0; i < count; ++i) out[i] = tile[(k * SAMPLES + i) * W + lane];
         }
     }
+};
+
+// Whole traces.
+struct TraceRecorder {
+    static int64_t work_bytes(int64_t sites) { return Tiles::bytes(sites); }
+    const Arguments& a;
+    Tiles tiles;
+
+    TraceRecorder(const Arguments& arguments, void* work) : a(arguments) {
+        tiles.tile = static_cast<R*>(work);
+        tiles.sites = a.recorded;
+    }
+
+    void begin(const Lanes& lanes) {
+        for (int lane = 0; lane < W; ++lane) {
+            if (lanes.stimulus[lane] < 0) continue;
+            tiles.stride[lane] = lanes.end[lane] + 1;
+            R* const all = a.stimuli[lanes.stimulus[lane]].out;
+            tiles.start[lane] = all + lanes.individual[lane] * a.recorded * tiles.stride[lane];
+        }
+    }
+
+    void sample(const Block& b, int64_t at, const Lanes& lanes) { tiles.sample(b, a.site, at, lanes); }
+    void finish(int lane, int64_t at) { tiles.finish(lane, at); }
+    bool end(const Lanes&) { return true; }
 };
 
 // Times at which the voltage of a site rises above its threshold, interpolated between samples.

@@ -14,6 +14,7 @@ from hpcfit.biophys.codegen.kernel import kernel_source
 from hpcfit.biophys.codegen.plan import Plan, fixed_values, make_plan
 from hpcfit.biophys.codegen.schedule import make_schedule
 from hpcfit.biophys.codegen.structure import Structure
+from hpcfit.biophys.engines.feature_call import extractor_bytes, feature_order, sites_read, table_bytes
 from hpcfit.biophys.engines.interface import SPIKE_MV, Responses, SpikeTimes, Status, cores, site_thresholds
 from hpcfit.biophys.engines.kernel_call import Ends, Input, KernelCall, kernel_input, most_spikes, samples_of
 from hpcfit.biophys.engines.lane_inputs import making_bytes, parameter_table, row_length
@@ -21,6 +22,8 @@ from hpcfit.biophys.engines.memory import Memory, Record, memory_limit
 from hpcfit.biophys.engines.mod_files import cache_folder, mechanism_name, mod_files
 from hpcfit.biophys.engines.neuron import NeuronEngine
 from hpcfit.biophys.engines.nmodl import read_mechanism
+from hpcfit.biophys.engines.readings import FeatureValues, check_readings, empty_tables
+from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.settings import EngineSettings
 from hpcfit.biophys.stimulus import Stimulus
 from hpcfit.errors import MechanismError
@@ -127,8 +130,20 @@ class BatchedEngine:
         sites = tuple(site.name for site in self.cell.sites)
         return SpikeTimes(tuple(stimuli), sites, counts, times, thresholds, ends.status, self._reasons(ends))
 
+    def features(self, parameters: np.ndarray, stimuli: Sequence[str], readings: Sequence[Reading]) -> FeatureValues:
+        """Features, read by each thread of the lanes it has just simulated.  See Streaming.features."""
+        readings, sites = tuple(readings), tuple(site.name for site in self.cell.sites)
+        check_readings(readings, stimuli, sites)
+        table, inputs = self._prepared(parameters, stimuli, readings)
+        mean, count, reason = tables = empty_tables(readings, len(table))
+        samples = [one.samples for one in inputs]
+        order = feature_order(readings, stimuli, sites, samples, self.settings.record_dt_ms, tables)
+        ends, reading_s = self._kernel.features(table, inputs, self.lanes, self.threads, order)
+        reasons = self._reasons(ends)
+        return FeatureValues(tuple(stimuli), readings, mean, count, reason, ends.status, reasons, reading_s)
+
     def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
-        """Bytes at most: tables, currents, voltages or spike times, every thread's states.  See Engine.memory."""
+        """Bytes at most: tables, currents, what is recorded, every thread's states and samples.  See Engine.memory."""
         chosen, sites = [self.stimuli[name] for name in stimuli], len(self.cell.sites)
         pairs = population * len(chosen)
         currents = sum(
@@ -138,10 +153,21 @@ class BatchedEngine:
         if record == "traces":
             samples = sum(samples_of(one, self.settings) for one in chosen)
             results = population * sites * samples * self.real.itemsize
+        elif record != "spikes":
+            results = table_bytes(record, population)
         else:  # found, the order they belong in, and ordered; counts and starts
             results = 24 * most_spikes(population, chosen, sites) + 32 * pairs * sites
         lanes = 16 * (pairs + self.lanes) + 17 * pairs
-        return Memory(table + currents + lanes, results, self.threads * self._kernel.work_bytes)
+        return Memory(table + currents + lanes, results, self.threads * self._work_bytes(stimuli, record))
+
+    def _work_bytes(self, stimuli: Sequence[str], record: Record) -> int:
+        """What one thread needs."""
+        if isinstance(record, str):
+            return self._kernel.work_bytes
+        samples = {name: samples_of(self.stimuli[name], self.settings) for name in stimuli}
+        sites = sites_read(record, [site.name for site in self.cell.sites])
+        work = self._kernel.feature_work_bytes(len(sites), max(samples.values()))
+        return work + extractor_bytes(record, samples, self.settings.record_dt_ms)
 
     def cancel(self) -> None:
         """The kernel at work leaves.  See Engine.cancel."""
@@ -153,7 +179,8 @@ class BatchedEngine:
         """What the kernel reads; an error if that and what it writes do not fit into memory."""
         matrix = self.cell.matrix(parameters)
         needed = self.memory(len(matrix), stimuli, record)
-        needed.check(memory_limit(self.settings.memory_GiB), f"simulating {len(matrix)} individuals ({record})")
+        what = record if isinstance(record, str) else "features"
+        needed.check(memory_limit(self.settings.memory_GiB), f"simulating {len(matrix)} individuals ({what})")
         structure = self.plan.structure
         inputs = [
             kernel_input(self.stimuli[name], structure, self.settings, self.real, self.schedules[name])

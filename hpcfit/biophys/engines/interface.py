@@ -144,7 +144,7 @@ class Engine(Protocol):
         ...
 
     def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
-        """Bytes that `simulate` (traces) or `spikes` take for so many individuals."""
+        """Bytes that `simulate` (traces), `spikes` or, given readings, reading features take for a population."""
         ...
 
     def cancel(self) -> None:
@@ -157,8 +157,8 @@ def cores(settings: EngineSettings) -> int:
     return settings.workers or len(os.sched_getaffinity(0))
 
 
-def portions(engine: Engine, population: int, stimuli: Sequence[str]) -> list[slice]:
-    """The population in as few portions of one size as have responses that fit into memory.
+def portions(engine: Engine, population: int, stimuli: Sequence[str], record: Record = "traces") -> list[slice]:
+    """The population in as few portions of one size as have results (record: which) that fit into memory.
 
     Raises
     ------
@@ -166,11 +166,11 @@ def portions(engine: Engine, population: int, stimuli: Sequence[str]) -> list[sl
         When not even one individual's do.
     """
     limit = memory_limit(engine.settings.memory_GiB)
-    engine.memory(1, stimuli).check(limit, "one individual")
+    engine.memory(1, stimuli, record).check(limit, "one individual")
     # What is free changes until the last portion is simulated.
     aim = limit if engine.settings.memory_GiB is not None else AIM * limit
     number = 1
-    while number < population and engine.memory(-(-population // number), stimuli).total > aim:
+    while number < population and engine.memory(-(-population // number), stimuli, record).total > aim:
         number += 1
     size = -(-population // number)
     return [slice(start, start + size) for start in range(0, population, size)]

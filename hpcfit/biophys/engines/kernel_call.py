@@ -1,11 +1,11 @@
-"""One call of a compiled kernel: every individual under every stimulus, traces or spikes out."""
+"""One call of a compiled kernel: every individual under every stimulus; traces, spikes or features out."""
 
 import ctypes
 import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +27,8 @@ class _Stimulus(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("steps", "injections")),
         *((name, ctypes.c_void_p) for name in ("injected", "current", "out")),
         *((name, ctypes.c_void_p) for name in ("active", "first_event", "event_step", "event_ms", "event_flag")),
+        ("readings", ctypes.c_int64),
+        ("reading", ctypes.c_void_p),
     )
 
 
@@ -40,8 +42,29 @@ class _Arguments(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("parameters", "stimuli", "site", "threshold_mV")),
         *((name, ctypes.c_void_p) for name in ("individual", "stimulus", "status", "stopped")),
         *((name, ctypes.c_void_p) for name in ("spikes", "first_spike", "cancel", "spike_ms")),
-        ("spike_count", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("spike_count", "recorded", "samples")),
+        ("read", ctypes.c_void_p),
+        ("reading_s", ctypes.c_double),
     )
+
+
+class ReadingStructure(ctypes.Structure):
+    """recorders.hpp's Reading, field by field."""
+
+    _fields_ = (
+        ("site", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("plan", "wanted")),
+        ("features", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("mean", "count", "reason")),
+    )
+
+
+class _Kind(IntEnum):
+    """What is recorded; harness.hpp has the same."""
+
+    TRACES = 0
+    SPIKES = 1
+    FEATURES = 2
 
 
 class _Failure(IntEnum):
@@ -81,6 +104,35 @@ class Input:
         return sum(array.nbytes for array in (self.injected, self.current, *self.events.arrays()))
 
 
+@dataclass(frozen=True)
+class FeatureOrder:
+    """What the kernel is to read while it simulates.
+
+    sites: (sites,) the order they are put in, those that are read first; recorded: how many these are; samples: of the
+    longest stimulus; reader: address of the extractor's function; readings: an array of ReadingStructure per stimulus;
+    keep: what these point to.
+    """
+
+    sites: np.ndarray
+    recorded: int
+    samples: int
+    reader: int
+    readings: tuple[ctypes.Array, ...]
+    keep: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a call records, and the fields of _Arguments and _Stimulus that this takes."""
+
+    kind: _Kind
+    sites: np.ndarray
+    fields: Mapping[str, int]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    out: Sequence[np.ndarray] | None = None
+    readings: Sequence[ctypes.Array] | None = None
+
+
 def kernel_input(
     stimulus: Stimulus, structure: Structure, settings: EngineSettings, real: np.dtype, events: Schedule
 ) -> Input:
@@ -112,6 +164,7 @@ class KernelCall:
     def __init__(self, library: ctypes.CDLL, structure: Structure, settings: EngineSettings, sites: Sequence[str]):
         self._run, self._library = library.hpcfit_run, library
         library.hpcfit_row.restype = library.hpcfit_work.restype = ctypes.c_int64
+        library.hpcfit_work.argtypes = (ctypes.c_int64,) * 4
         self._settings = settings
         self._cancel = np.zeros(1, dtype=np.int32)
         self._places = len(set(structure.sites.values()))  # electrodes are at sites
@@ -129,13 +182,21 @@ class KernelCall:
     @property
     def work_bytes(self) -> int:
         """What one thread needs."""
-        return self._library.hpcfit_work(ctypes.c_int64(len(self._site)), ctypes.c_int64(self._places))
+        return self.feature_work_bytes(0, 0)
+
+    def feature_work_bytes(self, sites: int, samples: int) -> int:
+        """What one thread needs where features are read at so many sites, the extractor's own work apart.
+
+        samples: of the longest stimulus.
+        """
+        return self._library.hpcfit_work(len(self._site), self._places, sites, samples)
 
     def traces(self, table: np.ndarray, inputs: Sequence[Input], lanes: int, threads: int) -> tuple[list, Ends]:
         """Voltage (individuals, sites, time) of each stimulus, mV; NaN where the simulation failed."""
         shapes = [(len(table), len(self._site), one.samples) for one in inputs]
         out = [np.empty(shape, dtype=table.dtype) for shape in shapes]
-        ends, _ = self._call(table, inputs, lanes, threads, out, {})
+        record = _Record(_Kind.TRACES, self._site, {"recorded": len(self._site)}, out=out)
+        ends, _ = self._call(table, inputs, lanes, threads, record)
         for number, v_mV in enumerate(out):
             v_mV[ends.status[:, number] != 0] = np.nan
         return out, ends
@@ -147,12 +208,26 @@ class KernelCall:
         shape = (len(table), len(inputs), len(self._site))
         counts, first = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         found = np.empty(most)  # pages that no spike is written to take no memory
-        more = {"threshold_mV": threshold_mV, "spikes": counts, "first_spike": first, "spike_ms": found}
-        ends, total = self._call(table, inputs, lanes, threads, None, more)
+        arrays = {"threshold_mV": threshold_mV, "spikes": counts, "first_spike": first, "spike_ms": found}
+        record = _Record(_Kind.SPIKES, self._site, {"most_spikes": len(found)}, arrays)
+        ends, arguments = self._call(table, inputs, lanes, threads, record)
+        total = arguments.spike_count
         # Blocks end in any order.
         starts = np.cumsum(counts.ravel()) - counts.ravel()
         times = found[np.repeat(first.ravel() - starts, counts.ravel()) + np.arange(total)]
         return counts, times, ends
+
+    def features(
+        self, table: np.ndarray, inputs: Sequence[Input], lanes: int, threads: int, order: FeatureOrder
+    ) -> tuple[Ends, float]:
+        """Fills the tables that the readings point to; how simulations ended, and the seconds that reading took.
+
+        These are processor time, divided by the threads that had work.
+        """
+        fields = {"recorded": order.recorded, "samples": order.samples, "read": order.reader}
+        record = _Record(_Kind.FEATURES, self._site[order.sites], fields, readings=order.readings)
+        ends, arguments = self._call(table, inputs, lanes, threads, record, order.keep)
+        return ends, arguments.reading_s / max(1, min(arguments.threads, arguments.blocks))
 
     def _call(
         self,
@@ -160,22 +235,17 @@ class KernelCall:
         inputs: Sequence[Input],
         lanes: int,
         threads: int,
-        out: Sequence[np.ndarray] | None,
-        more: Mapping[str, np.ndarray],
-    ) -> tuple[Ends, int]:
+        record: _Record,
+        keep: tuple[Any, ...] = (),
+    ) -> tuple[Ends, _Arguments]:
         settings = self._settings
         # Events reach all lanes of a block.
         apart = any(len(one.events.active) for one in inputs)
         packing = pack(len(table), [one.steps for one in inputs], lanes, apart)
         ends = Ends(np.zeros((len(table), len(inputs)), np.int8), np.zeros((len(table), len(inputs)), np.int64))
-        stimuli = (_Stimulus * len(inputs))()
-        for number, one in enumerate(inputs):
-            place = None if out is None else out[number].ctypes.data
-            electrodes = (one.injected.ctypes.data, one.current.ctypes.data)
-            events = (array.ctypes.data for array in one.events.arrays())
-            stimuli[number] = _Stimulus(one.steps, len(one.injected), *electrodes, place, *events)
+        stimuli = _stimuli(inputs, record)
         self._cancel = cancel = np.zeros(1, dtype=np.int32)
-        arrays = {"parameters": table, "site": self._site, "individual": packing.individual, **more}
+        arrays = {"parameters": table, "site": record.sites, "individual": packing.individual, **record.arrays}
         arrays |= {"stimulus": packing.stimulus, "status": ends.status, "stopped": ends.stopped_ms, "cancel": cancel}
         arguments = _Arguments(
             blocks=len(packing.individual),
@@ -183,16 +253,17 @@ class KernelCall:
             sites=len(self._site),
             stimuli_count=len(inputs),
             threads=threads,
-            record=int(out is None),
-            most_spikes=len(more["spike_ms"]) if "spike_ms" in more else 0,
+            record=record.kind,
             sample_ms=settings.record_dt_ms,
             limit_mV=settings.voltage_limit_mV,
             deadline_s=settings.deadline_s,
             stimuli=ctypes.addressof(stimuli),
+            **record.fields,
             **{name: array.ctypes.data for name, array in arrays.items()},
         )
-        _succeed(_Failure(self._interruptible(arguments, cancel, (table, inputs, stimuli, arrays, packing, out))))
-        return Ends(ends.status, ends.stopped_ms * settings.record_dt_ms), arguments.spike_count
+        used = (table, inputs, stimuli, arrays, packing, record, keep)
+        _succeed(_Failure(self._interruptible(arguments, cancel, used)))
+        return Ends(ends.status, ends.stopped_ms * settings.record_dt_ms), arguments
 
     def _interruptible(self, arguments: Any, cancel: np.ndarray, used: tuple[Any, ...]) -> int:
         """The kernel's own result.  It runs beside this thread, which Ctrl-C reaches; the kernel then leaves off.
@@ -217,6 +288,18 @@ class KernelCall:
                 thread.join()
             raise
         return result[0]
+
+
+def _stimuli(inputs: Sequence[Input], record: _Record) -> ctypes.Array:
+    stimuli = (_Stimulus * len(inputs))()
+    for number, one in enumerate(inputs):
+        place = None if record.out is None else record.out[number].ctypes.data
+        electrodes = (one.injected.ctypes.data, one.current.ctypes.data)
+        events = (array.ctypes.data for array in one.events.arrays())
+        readings = () if record.readings is None else record.readings[number]
+        reading = (len(readings), ctypes.addressof(readings) if readings else None)
+        stimuli[number] = _Stimulus(one.steps, len(one.injected), *electrodes, place, *events, *reading)
+    return stimuli
 
 
 def _succeed(failure: _Failure) -> None:

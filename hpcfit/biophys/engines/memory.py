@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hpcfit.biophys.extract.reading import Reading
 from hpcfit.errors import EngineError
 
-Record = Literal["traces", "spikes"]
+Record = Literal["traces", "spikes"] | tuple[Reading, ...]
+"""What is kept of a simulation: voltages, spike times, or features, where a simulator reads them on the way."""
 _SHARE = 0.8
 """Of the memory that is free when a simulation starts, so much may be taken."""
 _GIB = 2.0**30

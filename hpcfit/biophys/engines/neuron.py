@@ -104,7 +104,7 @@ class NeuronEngine:
     def memory(self, population: int, stimuli: Sequence[str], record: Record = "traces") -> Memory:
         """Bytes at most, without the worker processes' own.  See Engine.memory."""
         sites = len(self.cell.sites)
-        if record == "traces":  # as they come from the workers, and put together
+        if record != "spikes":  # as they come from the workers, and put together
             results = 2 * 8 * population * sites * sum(self._samples(name) for name in stimuli)
         else:
             results = 2 * 8 * population * sites * round(sum(self.stimuli[name].duration_ms for name in stimuli))

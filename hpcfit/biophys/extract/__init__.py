@@ -23,10 +23,11 @@ from hpcfit.biophys.extract.kernel import run
 from hpcfit.biophys.extract.names import check_names, feature_names
 from hpcfit.biophys.extract.options import ExtractSettings
 from hpcfit.biophys.extract.plan import Plan, build_plan, uniform_plan
+from hpcfit.biophys.extract.reading import Reading, checked_window
 from hpcfit.biophys.extract.reasons import Reason
 from hpcfit.errors import InputError
 
-__all__ = ["ExtractSettings", "FeatureTable", "IpfxSettings", "Reason", "extract", "feature_names"]
+__all__ = ["ExtractSettings", "FeatureTable", "IpfxSettings", "Reading", "Reason", "extract", "feature_names"]
 
 _UNEVEN = 1e-6
 """Sampling intervals may differ by this, relatively: times of a file are rounded."""
@@ -124,7 +125,7 @@ def extract(
     settings = ExtractSettings.of(settings)
     ipfx = IpfxSettings.of(settings.ipfx)
     samples = _samples(v_mV)
-    window_ms, given = _window(stimulus_window), np.asarray(dt_ms)
+    window_ms, given = checked_window(stimulus_window), np.asarray(dt_ms)
     plans: list[Callable[[], Plan]]
     if given.ndim == 0:
         interval_ms = float(given)
@@ -172,13 +173,6 @@ def _samples(v_mV: np.ndarray) -> np.ndarray:
     if samples.shape[1] == 0:
         raise InputError(f"v_mV has the shape {samples.shape}: its traces hold no sample")
     return samples
-
-
-def _window(given: tuple[float, float]) -> tuple[float, float]:
-    start_ms, end_ms = (float(edge) for edge in given)
-    if not (np.isfinite(start_ms) and np.isfinite(end_ms) and start_ms < end_ms):
-        raise InputError(f"stimulus_window = ({start_ms:g}, {end_ms:g}) ms; it has to end after its start")
-    return start_ms, end_ms
 
 
 def _times(t_ms: np.ndarray, count: int) -> np.ndarray:

@@ -46,6 +46,7 @@ def source(last: str = "harness.hpp") -> str:
     parts.append(_table("features", FUNCTIONS))
     parts += [(_HERE / name).read_text() for name in ("trace.hpp", last)]
     if last == "harness.hpp":
+        parts.append((_HERE / "streaming.hpp").read_text())
         parts += [(_HERE / name).read_text() for name in _IPFX_HEADERS]
         parts.append(_table("ipfx", IPFX_FUNCTIONS))
         parts.append((_HERE / "ipfx_harness.hpp").read_text())
@@ -56,6 +57,12 @@ def source(last: str = "harness.hpp") -> str:
 def _table(namespace: str, functions: Mapping[str, str]) -> str:
     lines = ",\n    ".join(functions.values())
     return f"namespace {namespace} {{\nFIXED Feature TABLE[] = {{\n    {lines},\n}};\n}}\n"
+
+
+def compiled() -> ctypes.CDLL:
+    """The extractor for this machine.  Raises EngineError when there is no C++ compiler."""
+    target, lanes = os.environ.get("HPCFIT_EXTRACT_TARGET", "native"), os.environ.get("HPCFIT_EXTRACT_LANES", "")
+    return _compiled(cache_folder() / "extract", target, lanes)
 
 
 @cache
@@ -85,8 +92,7 @@ def run(
 
     samples: (traces, time), float32 or float64, contiguous.  names: all of the family that the plan is for.
     """
-    target, lanes = os.environ.get("HPCFIT_EXTRACT_TARGET", "native"), os.environ.get("HPCFIT_EXTRACT_LANES", "")
-    built = _compiled(cache_folder() / "extract", target, lanes)
+    built = compiled()
     shape = (len(samples), len(names))
     mean, count, reason = np.empty(shape), np.empty(shape, np.int32), np.empty(shape, np.uint8)
     ipfx = isinstance(plan.structure, IpfxStructure)

@@ -1,0 +1,86 @@
+"""Can a fit's features be read while its cells are simulated, so that no trace is kept; and what are they then?"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpcfit.biophys.engines.interface import Engine, Status
+from hpcfit.biophys.engines.readings import Streaming, features_of
+from hpcfit.biophys.extract.names import INDEX
+from hpcfit.biophys.extract.reading import Reading
+from hpcfit.biophys.features import extract_settings
+from hpcfit.biophys.scores import FeatureService
+from hpcfit.biophys.terms import Targets
+from hpcfit.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """values: (individuals, score functions), NaN where undefined; status: (individuals, stimuli); simulating_s:
+    seconds, less those of reading.
+    """
+
+    values: np.ndarray
+    status: np.ndarray
+    simulating_s: float
+
+
+def readings_on_the_way(service: FeatureService, stimuli: Sequence[str], engine: Engine) -> tuple[Reading, ...] | None:
+    """What the engine can read while it simulates these stimuli, one for every group of the service's features.
+
+    None where traces are needed: the engine hands only them out, a feature is not ours by one of eFEL's names, a term is
+    a distance between traces, or each value of a feature's list counts.
+    """
+    scored = [(name, service.stimuli[name]) for name in stimuli]
+    if not isinstance(engine, Streaming) or not service.all_ours or any(scoring.traces for _, scoring in scored):
+        return None
+    groups = [group for _, scoring in scored for group in scoring.features]
+    if any(target is not None for group in groups for target in group.targets):
+        return None
+    if any(name not in INDEX for group in groups for name in group.names):
+        return None
+    return tuple(
+        Reading(name, group.site, scoring.window_ms, group.names, extract_settings(group.settings), scoring.stimulus_nA)
+        for name, scoring in scored
+        for group in scoring.features
+    )
+
+
+def streamed_features(
+    engine: Engine,
+    parameters: np.ndarray,
+    targets: Targets,
+    service: FeatureService,
+    readings: Sequence[Reading],
+) -> Streamed:
+    """Values of all score functions, in as many portions of the population as fit into memory.
+
+    parameters: (individuals, free parameters); readings: what `readings_on_the_way` gave.
+
+    Raises
+    ------
+    EngineError
+        When one individual's results do not fit, or every simulation diverges.
+    """
+    begun = time.monotonic()
+    stimuli = tuple(dict.fromkeys(one.stimulus for one in readings))
+    found = features_of(engine, parameters, stimuli, readings)
+    refuse_divergence(found.status, list(found.reasons.values()), engine)
+    values = np.full((len(parameters), len(targets.terms)), np.nan)
+    means = iter(found.mean)
+    for stimulus in stimuli:
+        columns = targets.columns(stimulus)
+        for group in service.stimuli[stimulus].features:
+            values[:, columns[list(group.columns)]] = next(means)
+    return Streamed(values, found.status, time.monotonic() - begun - found.reading_s)
+
+
+def refuse_divergence(status: np.ndarray, reasons: Sequence[str], engine: Engine) -> None:
+    """Raises EngineError when every simulation has diverged.  status: (individuals, stimuli)."""
+    if np.all(status == Status.DIVERGED):
+        raise EngineError(
+            f"all {status.size} simulations diverged (the first: {reasons[0]}); lower engine.dt_ms = "
+            f"{engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
+        )
