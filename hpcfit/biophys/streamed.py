@@ -30,8 +30,8 @@ class Streamed:
 def readings_on_the_way(service: FeatureService, stimuli: Sequence[str], engine: Engine) -> tuple[Reading, ...] | None:
     """What the engine can read while it simulates these stimuli, one for every group of the service's features.
 
-    None where traces are needed: the engine hands only them out, a feature is eFEL's to read or one of IPFX's, a term is
-    a distance between traces, or each value of a feature's list counts.
+    None where traces are needed: the engine hands only them out, a feature is eFEL's to read or one of IPFX's, a term
+    is a distance between traces, or each value of a feature's list counts.
     """
     scored = [(name, service.stimuli[name]) for name in stimuli]
     if not isinstance(engine, Streaming) or not service.all_ours or any(scoring.traces for _, scoring in scored):
