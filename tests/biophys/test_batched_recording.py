@@ -251,7 +251,7 @@ def test_portions_of_a_population_get_the_same_scores(tiny, stored):
     factory = neuron_factory(problem.cell, problem.stimuli, problem.settings.engine)
     with Processes({SERVICE: factory, SCORER: problem.feature_factory()}, 2) as executor:
         made = BatchedEngine.of(NeuronEngine(factory, executor))
-        evaluate = Evaluator(problem, made, executor, stored)
+        evaluate = Evaluator(problem, made, executor, stored=stored)
         readings = readings_on_the_way(problem.feature_factory()(), problem.scored_stimuli, made)
         record = "traces" if stored or readings is None else readings
         vectors = np.random.default_rng(2).uniform(size=(21, len(problem.space.names)))

@@ -224,7 +224,7 @@ SETTINGS = {
     "option of another strategy": (
         "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",
         '[strategy]\nkind = "cma_es"\noffspring = 6',
-        "./fit.toml: unknown key strategy.offspring; known here: active, kind, population, restart_s",
+        "./fit.toml: unknown key strategy.offspring; known here: active, islands, kind, population, restart_s",
     ),
     "misspelt option of a strategy": (
         "[strategy]\nparents = 4\noffspring = 6\nmutation = { gene_rate = 0.5 }",

@@ -69,6 +69,8 @@ class CoreNeuronService:
         self._description = self._neuron.describe()  # now: NEURON measures distances in the cell that came last
         others = (NeuronCell(factory.cell, None) for _ in range(COPIES - 1))
         self._cells = [self._neuron.cell, *others]
+        for cell in self._cells:
+            cell.afresh = False  # CoreNEURON diverges with a calcium pool that was taken out and put in again
         self._try(factory.cell)
 
     def describe(self) -> Description:

@@ -22,8 +22,9 @@ _FIRST_GLOBALS: dict[str, dict[tuple[str, int], float]] = {}
 def leftovers(mechanism: Mechanism) -> set[str]:
     """Variables that a mechanism reads before it has set them: another simulation's, if there was one."""
     blocks = (*mechanism.initial, *mechanism.current, *mechanism.advance)
-    currents = {f"i{ion.name}" for ion in mechanism.ions}
-    return read_before_set(blocks) & (assigned_in(blocks) | currents) - set(mechanism.states)
+    own = read_before_set(blocks) & assigned_in(blocks) - set(mechanism.states)
+    # Currents of ions are added up anew before anything but an INITIAL reads them.
+    return own | read_before_set(mechanism.initial) & {f"i{ion.name}" for ion in mechanism.ions}
 
 
 class Leftovers:

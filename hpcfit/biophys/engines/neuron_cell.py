@@ -90,6 +90,8 @@ class NeuronCell:
             self._replace_axon()
         self._insert_mechanisms()
         self._leftovers = Leftovers(h, self.sections("all"), cell.settings.mechanisms)
+        self.afresh = True
+        """Whether what mechanisms leave behind is put away before each simulation (engines/leftovers.py)."""
         h.distance(0, 0.5, sec=self.object.soma[0])
         self.point_values: dict[str, float] = {}
         """Of parameters that belong to point processes, NAME.variable and its value now."""
@@ -103,7 +105,7 @@ class NeuronCell:
 
         values: (free parameters,), in their units.  References to variables of mechanisms may end here.
         """
-        if self._leftovers.mechanisms:
+        if self.afresh and self._leftovers.mechanisms:
             self._leftovers.put_away()
             self._setters = [self._setter(parameter) for parameter in self.cell.parameters]
         free = iter(values)
