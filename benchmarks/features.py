@@ -1,11 +1,11 @@
 """How many times faster than eFEL are features read, and how near is that to reading the traces once?
 
-    envs/local python benchmarks/features.py [--quick] [--spikes N] [--features all] [--ipfx]
+    envs/local python benchmarks/features.py [--quick] [--spikes N] [--features all]
 
 1,000 traces of 3 s at 0.1 ms with the twenty default features, or all that need no current, on one core: our kernel on
-all of them, eFEL called once with a batch of the same traces (`get_feature_values`, all features in one call: its best
-case) and IPFX where it is installed (--ipfx).  Rounds of ours, eFEL and a plain read of the same memory alternate; the
-least CPU time of each counts.  Before that, values are compared trace by trace.
+all of them and eFEL called once with a batch of the same traces (`get_feature_values`, all features in one call: its
+best case).  Rounds of ours, eFEL and a plain read of the same memory alternate; the least CPU time of each counts.
+Before that, values are compared trace by trace.  IPFX: features_ipfx.py.
 """
 
 import argparse
@@ -34,7 +34,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="200 traces, 5 of them by eFEL, two rounds")
     parser.add_argument("--spikes", type=int, default=20, help="in each trace")
     parser.add_argument("--features", choices=("default", "all"), default="default", help="which of them")
-    parser.add_argument("--ipfx", action="store_true", help="measure IPFX too, which has to be installed")
     arguments = parser.parse_args()
     traces, by_efel, rounds = (200, 5, 2) if arguments.quick else (1000, 20, 5)
     v_mV = responses(traces, arguments.spikes)
@@ -50,11 +49,9 @@ def main() -> None:
         "read_float32": lambda: float(single.max()),
         "efel": lambda: efel_batch(v_mV[:by_efel], names),
     }
-    if arguments.ipfx:
-        runs["ipfx"] = lambda: ipfx_batch(v_mV[:by_efel])
     for run in runs.values():
         run()  # compiles, fills caches
-    counts = {name: by_efel if name in ("efel", "ipfx") else traces for name in runs}
+    counts = {name: by_efel if name == "efel" else traces for name in runs}
     us = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for name, run in runs.items():
@@ -121,23 +118,6 @@ def efel_batch(v_mV: np.ndarray, names: tuple[str, ...]) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return efel.get_feature_values([{**shared, "V": row} for row in v_mV], list(names))
-
-
-def ipfx_batch(v_mV: np.ndarray) -> object:
-    """Spike and spike train features of all traces by IPFX."""
-    from ipfx.feature_extractor import (  # pyright: ignore[reportMissingImports]
-        SpikeFeatureExtractor,
-        SpikeTrainFeatureExtractor,
-    )
-
-    start_s, end_s = WINDOW_MS[0] / 1e3, WINDOW_MS[1] / 1e3
-    spikes, trains = SpikeFeatureExtractor(start=start_s, end=end_s), SpikeTrainFeatureExtractor(start_s, end_s)
-    t_s = np.arange(v_mV.shape[1]) * DT_MS / 1e3
-    found = []
-    for row in v_mV:
-        each = spikes.process(t_s, row, None)
-        found.append((each, trains.process(t_s, row, None, each)))
-    return found
 
 
 if __name__ == "__main__":

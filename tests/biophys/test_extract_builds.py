@@ -19,7 +19,8 @@ from ..codegen.test_scalar_and_cuda import nvcc
 from .efel_oracle import alone
 from .synthetic_traces import KINDS, synthetic
 
-ALL = feature_names()
+ALL = feature_names() + feature_names("ipfx")
+SETTINGS = {"ipfx": {"baseline_interval": 0.015}}
 WINDOW_MS = (20.0, 120.0)
 
 
@@ -40,10 +41,10 @@ def test_however_many_lanes_there_are_the_bits_are_the_same(lanes, monkeypatch):
     if 8 * lanes > vector_bytes():
         pytest.skip(f"this machine's registers hold {vector_bytes() // 8} numbers, not {lanes}")
     cases = [(some(seed, dt_ms, seed % 2 == 1), dt_ms) for seed, dt_ms in enumerate((0.1, 0.1, 0.025, 0.04, 0.3))]
-    widest = [extract(traces, dt_ms, WINDOW_MS, ALL) for traces, dt_ms in cases]
+    widest = [extract(traces, dt_ms, WINDOW_MS, ALL, SETTINGS) for traces, dt_ms in cases]
     monkeypatch.setenv("HPCFIT_EXTRACT_LANES", str(lanes))
     assert all(
-        same_bits(extract(traces, dt_ms, WINDOW_MS, ALL), wide)
+        same_bits(extract(traces, dt_ms, WINDOW_MS, ALL, SETTINGS), wide)
         for (traces, dt_ms), wide in zip(cases, widest, strict=True)
     )
 

@@ -159,7 +159,8 @@ def _both(
         ends = np.cumsum(counted, dtype=np.int64).reshape(counted.shape)
         begins[:, columns] = ends - counted + sum(map(len, lists))
         lists.append(values)
-    return FeatureTable(names, mean, count, reason, np.concatenate(lists), begins)
+    values = lists[1] if len(lists) == 2 else np.concatenate(lists)  # of one family no copy
+    return FeatureTable(names, mean, count, reason, values, begins)
 
 
 def _samples(v_mV: np.ndarray) -> np.ndarray:

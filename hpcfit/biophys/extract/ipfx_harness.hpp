@@ -11,11 +11,12 @@ struct Work {
 
     explicit Work(const Plan& plan) : ints(new int[std::size_t(LISTS) * room(plan)]) {
         const std::size_t count = plan.count, tiles = count / TILE + 1;
-        doubles.reset(new double[7 * count + 4 * tiles + 2 * PAD + 128]);
+        doubles.reset(new double[6 * count + 4 * (tiles + 24) + 2 * PAD + 128]);
         double* at = doubles.get();
         const auto take = [&at](std::size_t size) { return (at += size) - size; };
-        scratch.v_mV = take(count), scratch.smooth = take(count);
-        scratch.low = take(tiles), scratch.high = take(tiles), scratch.fall = take(tiles), scratch.rise = take(tiles);
+        const auto bounds = [&] { return take(tiles + 24) + 8; };  // packs of them read some beyond either end
+        scratch.smooth = take(count);
+        scratch.recorded = {bounds(), bounds()}, scratch.filtered = {bounds(), bounds()};
         scratch.forward = take(2 * count + 2 * PAD + 16), scratch.work = take(2 * count + 64);
         scratch.ints = ints.get();
         out = take(count + 8);
@@ -30,6 +31,7 @@ extern "C" void* hpcfit_extract_ipfx(const Plan* plan, const void* samples, int 
                                      const int* wanted, int wanted_count, int threads, int keep, double* mean,
                                      int* count, unsigned char* reason) {
     auto* lists = keep ? new std::vector<features::Values>(threads) : nullptr;
+    const std::size_t bytes = std::size_t(plan->count) * (single ? 4 : 8);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int thread = 0; thread < threads; ++thread) {
         Work work(*plan);
@@ -37,10 +39,10 @@ extern "C" void* hpcfit_extract_ipfx(const Plan* plan, const void* samples, int 
         const long begin = traces * thread / threads, end = traces * (thread + 1) / threads;
         for (long row = begin; row < end; ++row) {
             Reading reading(*plan, work.scratch);
-            const long first = row * plan->count;
-            const bool finite =
-                single ? open(*plan, static_cast<const float*>(samples) + first, work.scratch, reading)
-                       : open(*plan, static_cast<const double*>(samples) + first, work.scratch, reading);
+            const char* trace = static_cast<const char*>(samples) + row * bytes;
+            work.scratch.ahead = row + 1 < end ? trace + bytes : nullptr;
+            work.scratch.ahead_end = row + 1 < end ? trace + 2 * bytes : nullptr;
+            const bool finite = open(*plan, trace, single, work.scratch, reading);
             for (int column = 0; column < wanted_count; ++column) {
                 const long at = row * wanted_count + column;
                 const int found = finite ? TABLE[wanted[column]](reading, out) : -NOT_FINITE;

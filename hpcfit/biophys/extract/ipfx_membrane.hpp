@@ -42,68 +42,58 @@ inline int input_resistance(Reading& r, double* out) {
     return 1;
 }
 
-// y0 + a exp(-k t) by least squares (Levenberg 1944, Marquardt 1963), from a guess; false when it does not settle.
-struct Exponential {
-    double a, k, y0;
+// y0 + a exp(-k t) by least squares: for a rate k, a and y0 follow (variable projection, Golub and Pereyra 1973), so
+// that one unknown is left.  It is also found where the exponential bends so little that a, k and y0 nearly trade off.
+struct Projection {
+    double squares;  // their sum, of what is left of v
+    double step;     // of Gauss and Newton, to a better k (Kaufman 1975)
 };
+// bend: (count), for exp(-k t) - 1
 template <class T, class V>
-double squares(const Exponential& e, int count, T t, V v) {
-    double sum = 0;
+Projection project(double k, int count, T t, V v, double* bend) {
+    double bend_mean = 0, v_mean = 0, change_mean = 0;
+    const auto change = [&](int i, double x) { return t(i) * (x + 1); };  // of -exp(-k t) with k
     for (int i = 0; i < count; ++i) {
-        const double off = e.y0 + e.a * std::exp(-e.k * t(i)) - v(i);
-        sum += off * off;
+        bend[i] = std::expm1(-k * t(i));
+        bend_mean += bend[i] / count, v_mean += v(i) / count, change_mean += change(i, bend[i]) / count;
     }
-    return sum;
-}
-// Solves the symmetric equations h x = g of order 3 by elimination; h is damped, so that pivots are positive.
-inline void solve3(double (&h)[3][3], double (&g)[3]) {
-    for (int i = 0; i < 3; ++i)
-        for (int j = i + 1; j < 3; ++j) {
-            const double f = h[j][i] / h[i][i];
-            for (int c = i; c < 3; ++c) h[j][c] -= f * h[i][c];
-            g[j] -= f * g[i];
-        }
-    for (int i = 2; i >= 0; --i) {
-        for (int c = i + 1; c < 3; ++c) g[i] -= h[i][c] * g[c];
-        g[i] /= h[i][i];
+    double squared = 0, with_v = 0, with_change = 0;
+    for (int i = 0; i < count; ++i) {
+        const double x = bend[i] - bend_mean;
+        squared += x * x, with_v += x * (v(i) - v_mean), with_change += x * (change(i, bend[i]) - change_mean);
     }
+    const double a = with_v / squared, share = with_change / squared;
+    double left = 0, free = 0, both = 0;
+    for (int i = 0; i < count; ++i) {
+        const double x = bend[i] - bend_mean;
+        const double off = (v(i) - v_mean) - a * x, turn = (change(i, bend[i]) - change_mean) - share * x;
+        left += off * off, free += turn * turn, both += turn * off;
+    }
+    return {left, -both / (a * free)};
 }
+// From a guess of k to the least sum of squares nearby; false when there is none.
 template <class T, class V>
-bool fit_exponential(Exponential& e, double& sum, int count, T t, V v) {
+bool fit_rate(double& k, double& squares, int count, T t, V v, double* work) {
     constexpr int MOST = 800;  // evaluations, as scipy's
-    constexpr double SETTLED = 1e-11;
-    double damping = 1e-3;
-    sum = squares(e, count, t, v);
+    constexpr double SETTLED = 1e-12, SMALL = 1e-6, ROUNDING = 1e-11;
+    Projection here = project(k, count, t, v, work);
+    double last = INFINITY;
     for (int tries = 0; tries < MOST;) {
-        double normal[3][3] = {}, gradient[3] = {};
-        for (int i = 0; i < count; ++i) {
-            const double x = std::exp(-e.k * t(i)), off = v(i) - e.y0 - e.a * x, d[3] = {x, -e.a * t(i) * x, 1};
-            for (int p = 0; p < 3; ++p) {
-                gradient[p] += d[p] * off;
-                for (int q = 0; q < 3; ++q) normal[p][q] += d[p] * d[q];
-            }
+        double step = here.step;
+        if (!std::isfinite(step)) return false;
+        Projection there;
+        for (;; step /= 2) {
+            there = project(k + step, count, t, v, work);
+            ++tries;
+            if (there.squares <= (1 + ROUNDING) * here.squares) break;
+            squares = here.squares;
+            if (std::fabs(step) <= SETTLED * std::fabs(k)) return true;  // no step betters it: it is the least
         }
-        for (bool better = false; !better; ++tries) {
-            if (tries == MOST || damping > 1e16) return damping > 1e16;  // no step betters it: it is the least
-            double h[3][3], step[3];
-            for (int p = 0; p < 3; ++p) {
-                step[p] = gradient[p];
-                for (int q = 0; q < 3; ++q) h[p][q] = normal[p][q];
-                h[p][p] = normal[p][p] * (1 + damping) + 1e-300;
-            }
-            solve3(h, step);
-            const Exponential next{e.a + step[0], e.k + step[1], e.y0 + step[2]};
-            const double after = squares(next, count, t, v);
-            better = after <= sum;
-            if (better) {
-                const bool settled = std::fabs(step[0]) <= SETTLED * std::fabs(next.a) &&
-                                     std::fabs(step[1]) <= SETTLED * std::fabs(next.k);
-                e = next, sum = after, damping *= 0.1;
-                if (settled) return true;
-            } else {
-                damping *= 10;
-            }
-        }
+        k += step, here = there, squares = here.squares;
+        // Near the least, sums differ by their rounding only, while steps shrink until they are rounding too.
+        const double size = std::fabs(step / k);
+        if (size <= SETTLED || (size < SMALL && size >= last)) return true;
+        last = size;
     }
     return false;
 }
@@ -124,13 +114,13 @@ inline int tau(Reading& r, double* out) {
     int from = plan.start;
     while (from < plan.count && !(r.v[from] <= level)) ++from;
     if (from == plan.count || low - from < 3) return from == plan.count ? -NOT_FOUND : -TOO_FEW;
-    Exponential fit{r.v[from] - r.v[low], RATE, r.v[low]};
-    double sum;
+    double rate = RATE, squares;
     const int count = low - from;
     const auto t = [&](int i) { return r.t(from + i) - r.t(from); };
     const auto v = [&](int i) { return r.v[from + i]; };
-    if (!fit_exponential(fit, sum, count, t, v) || std::sqrt(sum / count) > MOST_RMSE_MV) return -NOT_FOUND;
-    out[0] = 1. / fit.k;
+    if (!fit_rate(rate, squares, count, t, v, r.scratch.work)) return -NOT_FOUND;
+    if (std::sqrt(squares / count) > MOST_RMSE_MV) return -NOT_FOUND;
+    out[0] = 1. / rate;
     return 1;
 }
 

@@ -16,6 +16,9 @@ _HEAVY_KHZ = 1.0
 """The filter with which IPFX looks for afterdepolarisations; no setting of its extractors."""
 _NEGLIGIBLE = 1e-16
 """A filter's kernel is cut where what is left is below this."""
+_REST = 1e-5
+"""What the taps of a kernel that most decisions do without add up to."""
+_PADDING = 16  # packs read beyond what they use
 _DOUBLES = ctypes.POINTER(ctypes.c_double)
 
 
@@ -23,6 +26,8 @@ class _Filter(ctypes.Structure):
     _fields_ = (
         ("applies", ctypes.c_int),
         ("reach", ctypes.c_int),
+        ("near", ctypes.c_int),
+        ("rest", ctypes.c_double),
         ("b", ctypes.c_double * (ORDER + 1)),
         ("a", ctypes.c_double * (ORDER + 1)),
         ("steady", ctypes.c_double * ORDER),
@@ -35,7 +40,7 @@ class IpfxStructure(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("count", "start", "end")),
-        *((name, ctypes.c_double) for name in ("start_s", "end_s")),
+        *((name, ctypes.c_double) for name in ("start_s", "end_s", "least_dt_s", "most_dt_s")),
         ("t_s", _DOUBLES),
         *((name, _Filter) for name in ("light", "heavy")),
         *(
@@ -62,10 +67,11 @@ def build_ipfx_plan(
     """The plan for traces sampled at raw_ms: (samples,)."""
     plan = Plan(IpfxStructure())
     it, t_s = plan.structure, raw_ms / 1e3
-    it.count, it.t_s = len(t_s), plan.point(t_s, _DOUBLES)
+    it.count, it.t_s = len(t_s), plan.point(np.append(t_s, np.zeros(_PADDING)), _DOUBLES)
     it.start_s, it.end_s = window_ms[0] / 1e3, window_ms[1] / 1e3
     it.start, it.end = nearest(t_s, it.start_s), nearest(t_s, it.end_s)
     if len(t_s) > 1:
+        it.least_dt_s, it.most_dt_s = np.min(np.diff(t_s)), np.max(np.diff(t_s))
         sampling_Hz = 1.0 / (t_s[1] - t_s[0])
         _fill(it.light, plan, settings.filter, sampling_Hz)
         _fill(it.heavy, plan, _HEAVY_KHZ, sampling_Hz)
@@ -100,4 +106,7 @@ def _fill(filled: _Filter, plan: Plan, cutoff_kHz: float | None, sampling_Hz: fl
     once = signal.lfilter(b, a, np.concatenate([[1.0], np.zeros(length)]))
     kernel = np.correlate(once, once, "full")  # forwards, then backwards
     filled.reach = length
+    beyond = 2.0 * np.cumsum(np.abs(kernel[: length + 1]))[::-1]  # taps from the middle outwards, and all further ones
+    near = int(np.argmax(beyond <= _REST)) - 1
+    filled.near, filled.rest = near, beyond[near + 1]
     filled.kernel = plan.point(kernel, _DOUBLES)

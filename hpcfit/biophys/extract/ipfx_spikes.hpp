@@ -3,22 +3,23 @@
 // ipfx.feature_extractor.SpikeFeatureExtractor.process, step by step, on lists of samples.  Where IPFX raises an error
 // (an empty stretch, a time outside the trace) there are no spikes, and `status` says why.
 #pragma once
-#include "ipfx_trace.hpp"
+#include "ipfx_search.hpp"
 
 namespace ipfx {
 
 enum ListName { SPIKES, PEAKS, UPSTROKES, TROUGHS, DOWNSTROKES, FAST, ADPS, SLOW, CLIPPED, DETOUR, LISTS };
-constexpr int NONE = -1;  // an undefined sample
+constexpr int NONE = -1;    // an undefined sample
+constexpr int UNSURE = -2;  // an approximation does not tell
 
 // A spike needs a slope below the cutoff and one above it; what is dropped on the way needs room as well.
 inline int room(const Plan& plan) { return plan.count / 2 + 2; }
 
-struct Reading : Trace {
+struct Reading : Search {
     int* lists[LISTS];
     int count = 0, status = 0;
     bool known = false;
 
-    Reading(const Plan& plan, Scratch& scratch) : Trace{plan, scratch, nullptr, nullptr} {
+    Reading(const Plan& plan, Scratch& scratch) : Search(plan, scratch) {
         for (int i = 0; i < LISTS; ++i) lists[i] = scratch.ints + long(i) * room(plan);
     }
 
@@ -36,6 +37,8 @@ struct Reading : Trace {
     bool clipped(int i) const { return lists[CLIPPED][i]; }
 
   private:
+    double slack_V_s = NAN;
+
     static constexpr double RETURN_MV = 1, FINE_FRACTION = 0.05;                       // check_thresholds_and_peaks
     static constexpr double TERMINATION = 0.01, ADP_V_S = 0.5, DROP_MV = 0.5;          // analyze_trough_details
     static constexpr double FLAT_S = 0.002, ADP_MOST_S = 0.005, ADP_MOST_MV = 10;
@@ -60,17 +63,20 @@ struct Reading : Trace {
     void find_putative() {
         int* spike = lists[SPIKES];
         int last = NONE;
-        const double rise_mV = plan.dv_cutoff * (t(1) - t(0)) * 1e3, surely = rise_mV - 1e-6 * std::fabs(rise_mV);
+        const Bounds of = smooth_bounds;
+        const Pack needed = all(rise_for(plan.dv_cutoff).without);
+        const auto may = [=](int tile) { return at_most(needed, load(of.high + tile) - load(of.low + tile)); };
         count = 0;
-        for (int tile = plan.start / TILE; tile * TILE < plan.end; ++tile) {
-            if (scratch.rise[tile] < surely) continue;
-            const int begin = tile * TILE, end = begin + TILE < plan.end ? begin + TILE : plan.end;
-            for (int k = begin > plan.start + 1 ? begin : plan.start + 1; k < end; ++k) {
-                if (smooth[k + 1] - smooth[k] < surely || slope(k) < plan.dv_cutoff || slope(k - 1) >= plan.dv_cutoff) continue;
-                if (last == NONE || falls(last, k - 1)) spike[count++] = k - 1;
-                last = k - 1;
+        for_tiles(plan.start + 1, plan.end, may, [&](int begin, int end) {
+            const Bits now = steep(begin, end, plan.dv_cutoff);
+            if (!now) return;
+            const Bits before = now << 1 | (slope(begin - 1) >= plan.dv_cutoff);
+            for (Bits up = now & ~before; up; up &= up - 1) {
+                const int k = begin + first_bit(up) - 1;
+                if (last == NONE || falls(last, k)) spike[count++] = k;
+                last = k;
             }
-        }
+        });
         for (int i = 0; i < count; ++i) lists[PEAKS][i] = highest(spike[i], i + 1 < count ? spike[i + 1] : plan.end);
     }
     // Without a fall between a peak and the next spike they are one; what is too low is none.
@@ -95,14 +101,16 @@ struct Reading : Trace {
     double mean_upstroke() const {
         return pairwise(0, count, [this](int i) { return slope(lists[UPSTROKES][i]); }) / count;
     }
+    // The last sample of (floor, k] with a slope of at most this, else the floor.
+    int last_gentle(int floor, int k, double slope_V_s) const {
+        return k > floor ? last_of(floor, k, [=](int at) { return at_most(slopes(at), all(slope_V_s)); }) : floor;
+    }
     // Back from each upstroke to a slope of a fraction of the mean upstroke, at most to the upstroke before.
     void refine_thresholds() {
         const double target = mean_upstroke() * plan.thresh_frac;
         for (int i = 0; i < count; ++i) {
             const int floor = i ? lists[UPSTROKES][i - 1] : 0;
-            int k = lists[UPSTROKES][i];
-            while (k > floor && !(slope(k) <= target)) --k;
-            lists[SPIKES][i] = k > floor ? k : floor;
+            lists[SPIKES][i] = last_gentle(floor, lists[UPSTROKES][i], target);
         }
     }
     void keep(int from, int to) {
@@ -134,9 +142,7 @@ struct Reading : Trace {
             if (std::isnan(target)) target = mean_upstroke() * FINE_FRACTION;
             const int floor = at_time(t(peak[i]) - plan.max_interval_s);
             if (floor < 0) return OUTSIDE;
-            int k = lists[UPSTROKES][i];
-            while (k > floor && !(slope(k) <= target)) --k;
-            if (k > floor) {
+            if (const int k = last_gentle(floor, lists[UPSTROKES][i], target); k > floor) {
                 spike[i] = k, drop[i] = false;
                 continue;
             }
@@ -174,12 +180,20 @@ struct Reading : Trace {
         }
         return true;
     }
+    // The next spike, or the end of the stimulus where that clips it.
+    int next_of(int i) const {
+        const int valid = count - clipped(count - 1);
+        return i + 1 < valid ? lists[SPIKES][i + 1] : plan.end;
+    }
+    // The steepest fall before the trough; FAST holds that before the next spike, mostly the same, for later.
     bool find_downstrokes() {
         for (int i = 0; i < count; ++i) {
             lists[DOWNSTROKES][i] = NONE;
             if (clipped(i)) continue;
-            if (lists[PEAKS][i] >= lists[TROUGHS][i]) return false;
-            lists[DOWNSTROKES][i] = steepest_fall(lists[PEAKS][i], lists[TROUGHS][i]);
+            const int peak = lists[PEAKS][i], trough = lists[TROUGHS][i];
+            if (peak >= trough) return false;
+            const int steepest = lists[FAST][i] = steepest_fall(peak, next_of(i));
+            lists[DOWNSTROKES][i] = steepest < trough ? steepest : steepest_fall(peak, trough);
         }
         return true;
     }
@@ -187,19 +201,24 @@ struct Reading : Trace {
     int find_trough_details() {
         if (plan.count <= PAD && plan.heavy.applies) return OUTSIDE;
         const int valid = count - clipped(count - 1);
-        for (int i = 0; i < count; ++i) lists[FAST][i] = lists[ADPS][i] = lists[SLOW][i] = lists[DETOUR][i] = NONE;
+        for (int i = 0; i < count; ++i) lists[ADPS][i] = lists[SLOW][i] = lists[DETOUR][i] = NONE;
+        if (valid < count) lists[FAST][valid] = NONE;
+        slack_V_s = slope_left_out();
         for (int i = 0; i < valid; ++i) {
-            const int peak = lists[PEAKS][i], next = i + 1 < valid ? lists[SPIKES][i + 1] : plan.end;
-            if (peak >= next) return NOT_FOUND;
-            int k = steepest_fall(peak, next);
-            const double target = TERMINATION * slope(k);
-            while (k < next && !(slope(k) >= target)) ++k;
+            const int next = i + 1 < valid ? lists[SPIKES][i + 1] : plan.end;
+            int k = lists[FAST][i];
+            const Pack target = all(TERMINATION * slope(k));
+            k = first_of(k, next, [=](int at) { return at_most(target, slopes(at)); });
             if (k == next) {
                 lists[CLIPPED][i] = true;
+                lists[FAST][i] = NONE;
                 continue;
             }
             lists[FAST][i] = k;
-            const int adp = afterdepolarisation(k, next), low = lowest(adp == NONE ? k : adp, next);
+            const int adp = afterdepolarisation(k, next), from = adp == NONE ? k : adp, trough = lists[TROUGHS][i];
+            // The trough is the lowest of more, up to the same end: where it is in this part, it is the lowest here.
+            const bool known = trough >= from && (i + 1 < valid || valid == count);
+            const int low = known ? trough : lowest(from, next);
             lists[DETOUR][i] = adp != NONE || v[k] - v[low] >= DROP_MV;
             lists[ADPS][i] = adp;
             lists[SLOW][i] = lists[DETOUR][i] ? low : NONE;
@@ -207,32 +226,53 @@ struct Reading : Trace {
         lists[ADPS][count - 1] = lists[SLOW][count - 1] = NONE;
         return 0;
     }
-    // Soon after the spike the filtered slope exceeds ADP_V_S and comes back to 0; then the voltage drops again.
+    // What the far taps of the heavy filter can add to a slope, V/s.
+    double slope_left_out() const {
+        const int tiles = (plan.count + TILE - 1) / TILE;
+        const auto turned = [this](int tile) { return load(bounds.low + tile) - load(bounds.high + tile); };
+        return 1e-9 - 1e-3 * plan.heavy.rest * first_least(0, tiles, turned).value / plan.least_dt_s;
+    }
+    // The first sample before `next` that is later than so long after begin, else next.
+    int first_after(int begin, int next, double s) const {
+        int k = larger(begin, smaller(next, begin + int(s / plan.least_dt_s)) - 2);
+        if (t(k) - t(begin) > s) k = begin;
+        while (k < next && t(k) - t(begin) <= s) ++k;
+        return k;
+    }
+    // The filter's near taps mostly tell; where its far ones may matter, all are asked.
     int afterdepolarisation(int begin, int next) {
-        const auto within = [&](double s) {
-            int k = begin;
-            while (k < next && t(k) - t(begin) <= s) ++k;
-            return k;
-        };
+        if (plan.heavy.applies && inside(plan.heavy, begin, first_after(begin, next, ADP_MOST_S) + 1))
+            if (const int found = find_rebound<true>(begin, next); found != UNSURE) return found;
+        return find_rebound<false>(begin, next);
+    }
+    // Soon after the spike the filtered slope exceeds ADP_V_S and comes back to 0; then the voltage drops again.
+    template <bool nearly> int find_rebound(int begin, int next) {
+        const double slack = nearly ? slack_V_s : 0;
         double* y = scratch.work;
-        const auto steep = [&](int k) { return 1e-3 * (y[k + 1 - begin] - y[k - begin]) / (t(k + 1) - t(k)); };
         const auto smoothen = [&](int from, int end) {
-            if (plan.heavy.applies) filtered(plan.heavy, from, end + 1, y + (from - begin));
+            if (nearly) nearly_filtered(plan.heavy, from, end + 1, y + (from - begin));
+            else if (plan.heavy.applies) filtered(plan.heavy, from, end + 1, y + (from - begin));
             else
                 for (int k = from; k <= end; ++k) y[k - begin] = v[k];
         };
-        int end = within(FLAT_S), cross = begin;
+        const auto steep = [&](int k) { return 1e-3 * (y[k + 1 - begin] - y[k - begin]) / (t(k + 1) - t(k)); };
+        const auto steeps = [&](int k) {
+            const double *now = y + k - begin, *t_s = plan.t_s + k;
+            return 1e-3 * (load(now + 1) - load(now)) / (load(t_s + 1) - load(t_s));
+        };
+        int end = first_after(begin, next, FLAT_S);
         smoothen(begin, end);
-        while (cross < end && !(steep(cross) >= ADP_V_S)) ++cross;
+        const int cross = first_of(begin, end, [&](int k) { return at_most(all(ADP_V_S - slack), steeps(k)); });
         if (cross == end || !(t(cross) - t(begin) < FLAT_S)) return NONE;
+        if (nearly && !(steep(cross) >= ADP_V_S + slack)) return UNSURE;
         const int done = end;
-        end = within(ADP_MOST_S);
+        end = first_after(begin, next, ADP_MOST_S);
         smoothen(done, end);
-        int k = cross;
-        while (k < end && !(steep(k) <= 0)) ++k;
+        const int k = first_of(cross, end, [&](int at) { return at_most(steeps(at), all(slack)); });
         if (k == end) return NONE;
+        if (nearly && !(steep(k) <= -slack)) return UNSURE;
         const bool drops = v[k] - v[lowest(k, next)] >= DROP_MV;
-        return drops && v[k] - v[begin] <= ADP_MOST_MV && t(k) - t(begin) <= ADP_MOST_S ? k : NONE;
+        return drops && v[k] - v[begin] <= ADP_MOST_MV ? k : NONE;
     }
 };
 

@@ -2,9 +2,11 @@
 //
 // IPFX (github.com/AllenInstitute/ipfx) reads recorded samples, in seconds and V/s, and differentiates forwards.  It
 // filters by a Bessel filter run forwards and backwards (scipy's filtfilt: odd extension, steady initial state).
-// One pass notes the extremes of every tile of 64 samples; searches look into those tiles only that can hold what is sought.
+// One pass notes the least and greatest sample of every tile of 64; ipfx_search.hpp passes over the tiles that these
+// bounds rule out.
 #pragma once
 #include "spikes.hpp"
+#include "summary.hpp"
 
 namespace ipfx {
 
@@ -15,7 +17,8 @@ constexpr int ORDER = 4, PAD = 15;  // of the filter; samples by which filtfilt 
 // A Bessel filter, and what it is forwards and backwards away from the ends: a symmetric kernel of 2 reach + 1 taps.
 struct Filter {
     int applies;  // not where its frequency is at or above half the sampling frequency: there IPFX raises an error
-    int reach;
+    int reach, near;
+    double rest;  // what the taps further away than `near` add up to, without their signs
     double b[ORDER + 1], a[ORDER + 1], steady[ORDER];
     const double* kernel;
 };
@@ -24,7 +27,8 @@ struct Plan {
     int count;
     int start, end;    // nearest samples to the stimulus' edges; -1: outside the trace
     double start_s, end_s;
-    const double* t_s;  // (count)
+    double least_dt_s, most_dt_s;  // between samples
+    const double* t_s;  // (count), and 16 more that are read but not used
     Filter light, heavy;
     double dv_cutoff, thresh_frac, min_height, min_peak, max_interval_s, reject_s;
     double burst_tol, pause_cost;
@@ -34,12 +38,40 @@ struct Plan {
     double amplitude_nA;  // NaN: not given
 };
 
+// The least and greatest of every tile's samples and the one after them; one more entry at either end.
+struct Bounds {
+    double *low, *high;  // (tiles)
+};
+
 // Memory that one thread reuses for all its traces.
 struct Scratch {
-    double *v_mV, *smooth, *low, *high, *fall, *rise;  // (count), (count), (tiles) of each bound
-    double *forward;                                   // (2 count + 2 PAD): a filter's first pass, or flags and integers
-    double *work;                                      // (2 count + 16)
-    int* ints;                                         // (LISTS, room(plan))
+    double* smooth;                  // (count)
+    Bounds recorded, filtered;
+    double *forward;                 // (2 count + 2 PAD): a filter's first pass, or flags and integers
+    double *work;                    // (2 count + 64)
+    int* ints;                       // (LISTS, room(plan))
+    const char *ahead, *ahead_end;   // what is left of the next trace to fetch while this one is worked on
+};
+
+// Samples of either precision, read as double.
+struct Samples {
+    const double* doubles;
+    const float* floats;  // else null
+    int count;
+
+    INLINE double operator[](int k) const { return floats ? double(floats[k]) : doubles[k]; }
+    // Those from k; the last one again where there are no more.
+    INLINE Pack pack(int k) const {
+        if (__builtin_expect(k + features::LANES > count, 0)) return last(k);
+        return floats ? as_doubles(floats + k) : load(doubles + k);
+    }
+
+  private:
+    SELDOM Pack last(int k) const {
+        double x[features::LANES];
+        for (int l = 0; l < features::LANES; ++l) x[l] = (*this)[smaller(k + l, count - 1)];
+        return load(x);
+    }
 };
 
 // numpy's sum of count numbers, in its order, because ties with a fraction of a mean decide where a
@@ -68,8 +100,9 @@ double pairwise(int begin, int count, At at) {
 struct Trace {
     const Plan& plan;
     Scratch& scratch;
-    const double* v;       // samples, mV
-    const double* smooth;  // what slopes are of: v, or filtered
+    Samples v;       // mV
+    Samples smooth;  // what slopes are of: v, or filtered
+    Bounds bounds, smooth_bounds;
 
     double t(int k) const { return plan.t_s[k]; }
     double slope(int k) const { return 1e-3 * (smooth[k + 1] - smooth[k]) / (t(k + 1) - t(k)); }  // V/s
@@ -84,56 +117,6 @@ struct Trace {
         return k;
     }
 
-    // First sample of [begin, end) with the least value.  bound(tile) + slack is not above any value in the tile.
-    template <class Value, class Bound>
-    static int first_least(int begin, int end, Value value, Bound bound) {
-        int where = begin;
-        double least = INFINITY;
-        const auto look = [&](int from, int stop) {
-            from = from < begin ? begin : from;
-            stop = stop < end ? stop : end;
-            for (int k = from; k < stop; ++k)
-                if (const double x = value(k); x < least || (x == least && k < where)) least = x, where = k;
-        };
-        if (end - begin <= TILE) {
-            look(begin, end);
-            return where;
-        }
-        const int first = begin / TILE, last = (end - 1) / TILE;
-        int best = first;
-        double bottom = INFINITY;
-        for (int tile = first; tile <= last; ++tile)
-            if (const double b = bound(tile); b < bottom) bottom = b, best = tile;
-        look(best * TILE, best * TILE + TILE);
-        for (int tile = first; tile <= last; ++tile)
-            if (tile != best && bound(tile) <= least) look(tile * TILE, tile * TILE + TILE);
-        return where;
-    }
-    int lowest(int begin, int end) const {
-        return first_least(begin, end, [this](int k) { return v[k]; }, [this](int tile) { return scratch.low[tile]; });
-    }
-    int highest(int begin, int end) const {
-        return first_least(begin, end, [this](int k) { return -v[k]; }, [this](int tile) { return -scratch.high[tile]; });
-    }
-    // The bounds are of differences; intervals of time differ by rounding.
-    double bound_V_s(double change_mV) const {
-        const double x = 1e-3 * change_mV / (t(1) - t(0));
-        return x - 1e-6 * std::fabs(x);
-    }
-    int steepest_fall(int begin, int end) const {
-        return first_least(begin, end, [this](int k) { return slope(k); },
-                           [this](int tile) { return bound_V_s(scratch.fall[tile]); });
-    }
-    int steepest_rise(int begin, int end) const {
-        return first_least(begin, end, [this](int k) { return -slope(k); },
-                           [this](int tile) { return bound_V_s(-scratch.rise[tile]); });
-    }
-    bool falls(int begin, int end) const {  // anywhere
-        for (int k = begin; k < end; ++k)
-            if (smooth[k + 1] < smooth[k]) return true;
-        return false;
-    }
-
     // The mean of samples [begin, end).
     double mean(int begin, int end) const {
         return pairwise(begin, end - begin, [this](int k) { return v[k]; }) / (end - begin);
@@ -143,8 +126,8 @@ struct Trace {
     // scipy extends them, makes it what filtering the whole trace gives.
     void filtered(const Filter& filter, int begin, int end, double* out) const {
         const int n = plan.count, reach = filter.reach;
-        if (begin - reach >= 0 && end + reach <= n) {
-            convolve(filter, begin, end, out);
+        if (inside(filter, begin, end)) {
+            convolve(filter.kernel, reach, begin, end, out);
             return;
         }
         const int from = begin - 2 * reach > 0 ? begin - 2 * reach : -PAD;
@@ -163,6 +146,14 @@ struct Trace {
         }
     }
 
+    bool inside(const Filter& filter, int begin, int end) const {
+        return begin - filter.reach >= 0 && end + filter.reach <= plan.count;
+    }
+    // The same but for the taps that are further away than filter.near, of samples that are inside.
+    void nearly_filtered(const Filter& filter, int begin, int end, double* out) const {
+        convolve(filter.kernel + filter.reach - filter.near, filter.near, begin, end, out);
+    }
+
   private:
     static double advance(const Filter& f, double (&z)[ORDER], double x) {
         const double y = f.b[0] * x + z[0];
@@ -170,90 +161,53 @@ struct Trace {
         z[ORDER - 1] = f.b[ORDER] * x - f.a[ORDER] * y;
         return y;
     }
-    // LANES samples at a time, which hide each other's latency.  A few too many are found rather than few of them slowly:
-    // out has room for LANES.
-    void convolve(const Filter& filter, int begin, int end, double* __restrict out) const {
-        constexpr int LANES = 32;
-        const int taps = 2 * filter.reach + 1;
+    // WIDE samples at a time, which hide each other's latency.  A few too many are found rather than few of them slowly:
+    // out has room for WIDE.
+    void convolve(const double* kernel, int reach, int begin, int end, double* __restrict out) const {
+        constexpr int WIDE = 24;
+        const int taps = 2 * reach + 1;
         int size = end - begin;
-        const double* x = v + begin - filter.reach;
-        if (size < LANES && begin + LANES + filter.reach <= plan.count) size = LANES;
-        if (size < LANES) {
+        if (size < WIDE && begin + WIDE + reach <= plan.count) size = WIDE;
+        const double* x = v.doubles + begin - reach;
+        if (v.floats) {
+            double* converted = scratch.forward;
+            for (int k = 0; k < size + 2 * reach; ++k) converted[k] = v.floats[begin - reach + k];
+            x = converted;
+        }
+        if (size < WIDE) {
             for (int k = 0; k < size; ++k) {
                 out[k] = 0;
-                for (int j = 0; j < taps; ++j) out[k] += filter.kernel[j] * x[k + j];
+                for (int j = 0; j < taps; ++j) out[k] += kernel[j] * x[k + j];
             }
             return;
         }
-        for (int k = 0; k < size; k += LANES) {
-            const int at = k + LANES <= size ? k : size - LANES;
-            double sum[LANES] = {};
+        for (int k = 0; k < size; k += WIDE) {
+            const int at = k + WIDE <= size ? k : size - WIDE;
+            double sum[WIDE] = {};
             for (int j = 0; j < taps; ++j)
-                for (int l = 0; l < LANES; ++l) sum[l] += filter.kernel[j] * x[at + j + l];
-            for (int l = 0; l < LANES; ++l) out[at + l] = sum[l];
+                for (int l = 0; l < WIDE; ++l) sum[l] += kernel[j] * x[at + j + l];
+            for (int l = 0; l < WIDE; ++l) out[at + l] = sum[l];
         }
     }
 };
 
-// Begins a trace: its samples in double precision, slopes filtered where that applies, the bounds of every tile.
-// Returns whether all samples are finite.
-template <class Sample>
-bool open(const Plan& plan, const Sample* samples, Scratch& scratch, Trace& trace) {
+// Begins a trace: bounds of its tiles, slopes filtered where that applies.  Returns whether all samples are finite.
+inline bool open(const Plan& plan, const void* samples, bool single, Scratch& scratch, Trace& trace) {
     const int n = plan.count;
-    if constexpr (sizeof(Sample) == sizeof(double)) {
-        trace.v = reinterpret_cast<const double*>(samples);
-    } else {
-        for (int k = 0; k < n; ++k) scratch.v_mV[k] = samples[k];
-        trace.v = scratch.v_mV;
-    }
-    const double* v = trace.v;
-    trace.smooth = v;
+    const auto* floats = single ? static_cast<const float*>(samples) : nullptr;
+    const auto* doubles = single ? nullptr : static_cast<const double*>(samples);
+    const Bounds& bounds = scratch.recorded;
+    trace.v = trace.smooth = Samples{doubles, floats, n};
+    trace.bounds = trace.smooth_bounds = bounds;
+    if (!(single ? summarise(floats, n, bounds.low, bounds.high) : summarise(doubles, n, bounds.low, bounds.high)))
+        return false;
     if (plan.light.applies && n > PAD) {
         trace.filtered(plan.light, 0, n, scratch.smooth);
-        trace.smooth = scratch.smooth;
+        trace.smooth = Samples{scratch.smooth, nullptr, n};
+        trace.smooth_bounds = scratch.filtered;
+        summarise(scratch.smooth, n, scratch.filtered.low, scratch.filtered.high);
     }
-    const double* s = trace.smooth;
-    typedef double Lanes __attribute__((vector_size(64)));
-    const auto load = [](const double* from) {
-        Lanes loaded;
-        __builtin_memcpy(&loaded, from, sizeof loaded);
-        return loaded;
-    };
-    double total = 0;
-    for (int tile = 0; tile * TILE < n; ++tile) {
-        const int begin = tile * TILE, end = begin + TILE < n ? begin + TILE : n;
-        double low = v[begin], high = low, fall = INFINITY, rise = -INFINITY;
-        int k = begin;
-        if (end - begin == TILE && end < n) {
-            Lanes lows = load(v + k), highs = lows, falls = load(s + k + 1) - load(s + k), rises = falls, sum = {};
-            for (; k < end; k += 8) {
-                const Lanes here = load(v + k), change = load(s + k + 1) - load(s + k);
-                lows = here < lows ? here : lows;
-                highs = here > highs ? here : highs;
-                falls = change < falls ? change : falls;
-                rises = change > rises ? change : rises;
-                sum += here;
-            }
-            for (int l = 0; l < 8; ++l) {
-                low = lows[l] < low ? lows[l] : low;
-                high = highs[l] > high ? highs[l] : high;
-                fall = falls[l] < fall ? falls[l] : fall;
-                rise = rises[l] > rise ? rises[l] : rise;
-                total += sum[l];
-            }
-        }
-        for (; k < end; ++k) {
-            low = v[k] < low ? v[k] : low;
-            high = v[k] > high ? v[k] : high;
-            total += v[k];
-            if (k + 1 == n) break;
-            const double change = s[k + 1] - s[k];
-            fall = change < fall ? change : fall;
-            rise = change > rise ? change : rise;
-        }
-        scratch.low[tile] = low, scratch.high[tile] = high, scratch.fall[tile] = fall, scratch.rise[tile] = rise;
-    }
-    return std::isfinite(total);
+    return true;
 }
 
 }  // namespace ipfx

@@ -21,7 +21,7 @@ _HEADERS = tuple(
     f"{name}.hpp"
     for name in ("packs", "grid", "summary", "search", "spikes", "events", "subthreshold", "shape", "bursts")
 )
-_IPFX_HEADERS = tuple(f"ipfx_{name}.hpp" for name in ("trace", "spikes", "trains", "bursts", "membrane"))
+_IPFX_HEADERS = tuple(f"ipfx_{name}.hpp" for name in ("trace", "search", "spikes", "trains", "bursts", "membrane"))
 # Ties between neighbouring samples decide where a minimum lies: no product may be fused, no division approximated.
 FLAGS = (
     "-std=c++17",
