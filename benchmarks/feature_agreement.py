@@ -132,7 +132,8 @@ def compare(case: Case, family: str, oracle: Callable[..., dict[str, np.ndarray 
     names = list(feature_names(family))
     changed = case.settings if family == "efel" else case.ipfx
     settings = {**case.settings, "ipfx": case.ipfx}
-    ours = extract(case.v_mV, case.dt_ms, case.window_ms, names, settings, stimulus_nA=case.stimulus_nA)
+    ours = extract(case.v_mV, case.dt_ms, case.window_ms, names, settings, stimulus_nA=case.stimulus_nA, i_nA=case.i_nA)
+    current = {"i_nA": case.i_nA} if family == "efel" else {}
     lists = {name: ours.values(name) for name in names}
     t_ms = np.arange(case.v_mV.shape[1]) * case.dt_ms
     found: dict[str, Any] = {"traces": {case.source: len(case.v_mV)}, "features": {}, "wrong": [], "lost": []}
@@ -140,7 +141,7 @@ def compare(case: Case, family: str, oracle: Callable[..., dict[str, np.ndarray 
     for row, trace in enumerate(case.v_mV):
         reasons = {name: Reason(int(ours.reason[row, column])) for column, name in enumerate(names)}
         asked = [name for name in names if reasons[name] is not Reason.BEYOND]
-        theirs = oracle(trace, t_ms, case.window_ms, asked, changed, case.stimulus_nA)
+        theirs = oracle(trace, t_ms, case.window_ms, asked, changed, case.stimulus_nA, **current)
         for name in names:
             values, offsets = lists[name]
             mine = values[offsets[row] : offsets[row + 1]]

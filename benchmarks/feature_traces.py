@@ -17,7 +17,7 @@ from hpcfit.biophys.recordings import read_sweeps, step_of
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "biophys"))
 
-from synthetic_traces import KINDS, synthetic  # noqa: E402  # pyright: ignore[reportMissingImports]
+from synthetic_traces import KINDS, MORE_KINDS, chirp_nA, synthetic  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 INTERVALS_MS = (0.025, 0.1, 0.05, 0.2, 1 / 20.0, round(1 / 33.3, 3), 1 / 48.0, 0.3, 0.01)
 """Sampling intervals: a simulator's, amplifiers', and some that no grid of 0.1 ms agrees with."""
@@ -35,6 +35,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"rise_start_perc": 0.1, "rise_end_perc": 0.9, "AP_phaseslope_range": 3},
     {"burst_factor": 1.2, "sahp_start": 2.0, "spike_skipf": 0.3, "max_spike_skip": 3},
     {"initburst_freq_threshold": 15, "initburst_sahp_end": 30, "initial_perc": 0.4},
+    {"multi_stim_start": (20.0, 60.0), "multi_stim_end": (50.0, 100.0), "depol_block_min_duration": 10.0},
+    {"impedance_max_freq": 700.0, "current_base_mode": "median", "current_base_start_perc": 0.3},
 )
 IPFX_SETTINGS: tuple[dict[str, Any], ...] = (
     {},
@@ -53,7 +55,7 @@ _ROWS = 8
 
 @dataclass(frozen=True)
 class Case:
-    """Traces that share their times: v_mV (traces, time)."""
+    """Traces that share their times, and the current: v_mV (traces, time); i_nA (time,)."""
 
     source: str
     v_mV: np.ndarray
@@ -62,6 +64,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     stimulus_nA: float | None = None
     ipfx: dict[str, Any] = field(default_factory=dict)
+    i_nA: np.ndarray | None = None
 
 
 def with_ipfx_settings(cases: Iterator[Case]) -> Iterator[Case]:
@@ -86,7 +89,8 @@ def model_cases(individuals: int, seed: int) -> Iterator[Case]:
                 rows = rows[:, : int(rng.integers(1, rows.shape[1]))]
             rows = rows.astype(float) if rng.random() < 0.5 else np.ascontiguousarray(rows)
             changed = SETTINGS[rng.integers(len(SETTINGS))] if rng.random() < 0.3 else {}
-            yield Case("model", rows, dt_ms * thin, window_ms, changed, amplitude_nA)
+            i_nA = stimulus.current_nA(np.arange(rows.shape[1]) * dt_ms * thin)
+            yield Case("model", rows, dt_ms * thin, window_ms, changed, amplitude_nA, i_nA=i_nA)
 
 
 def real_cases(path: Path | None, part: int, parts: int) -> Iterator[Case]:
@@ -96,10 +100,11 @@ def real_cases(path: Path | None, part: int, parts: int) -> Iterator[Case]:
         step = step_of(sweep)
         window_ms = (step.start_ms, step.end_ms) if step else (0.2 * sweep.duration_ms, 0.8 * sweep.duration_ms)
         amplitude_nA = step.amplitude_nA if step else None
-        yield Case("real", sweep.v_mV[None], sweep.dt_ms, window_ms, {}, amplitude_nA)
+        yield Case("real", sweep.v_mV[None], sweep.dt_ms, window_ms, {}, amplitude_nA, i_nA=sweep.i_nA)
         thin, changed = int(rng.choice([2, 3])), SETTINGS[rng.integers(len(SETTINGS))]
         thinned = sweep.v_mV[None, ::thin].astype(np.float32)
-        yield Case("real", thinned, sweep.dt_ms * thin, window_ms, changed, amplitude_nA)
+        i_nA = None if sweep.i_nA is None else sweep.i_nA[::thin]
+        yield Case("real", thinned, sweep.dt_ms * thin, window_ms, changed, amplitude_nA, i_nA=i_nA)
         edges = np.sort(rng.uniform(0, sweep.duration_ms, 2))
         cut = int(len(sweep.v_mV) * rng.uniform(0.3, 1))
         yield Case("real", sweep.v_mV[None, :cut], sweep.dt_ms, (float(edges[0]), float(edges[1])))
@@ -113,10 +118,12 @@ def synthetic_cases(traces: int, seed: int) -> Iterator[Case]:
         window_ms = _WINDOWS_MS[rng.integers(len(_WINDOWS_MS))]
         short = rng.random() < 0.1
         count = int(rng.choice(COUNTS)) if short else round(_DURATION_MS / dt_ms)
-        kinds = [KINDS[(number + row) % len(KINDS)] for row in range(_ROWS)]
+        every = (*KINDS, *MORE_KINDS)
+        kinds = [every[(number + row) % len(every)] for row in range(_ROWS)]
         rows = np.array([synthetic(rng, kind, count, dt_ms, window_ms) for kind in kinds])
         if rng.random() < 0.3:
             rows = rows.astype(np.float32)
         changed = SETTINGS[rng.integers(len(SETTINGS))] if rng.random() < 0.5 else {}
         amplitude_nA = None if rng.random() < 0.3 else float(rng.choice([-0.2, 0.3, 0.0]))
-        yield Case("synthetic", rows, dt_ms, window_ms, changed, amplitude_nA)
+        i_nA = None if rng.random() < 0.1 else chirp_nA(count, dt_ms)
+        yield Case("synthetic", rows, dt_ms, window_ms, changed, amplitude_nA, i_nA=i_nA)

@@ -22,7 +22,7 @@ from hpcfit.biophys.settings import FeatureSettings
 from hpcfit.errors import ConfigError
 
 NEED_CURRENT = frozenset({"current_base", "steady_state_current_stimend", "impedance"})
-"""Features that eFEL reads from the current trace; undefined without it."""
+"""Features of the current trace; undefined without it."""
 NEED_AMPLITUDE = frozenset({"ohmic_input_resistance", "ohmic_input_resistance_vb_ssse"}) | IPFX_NEEDS_AMPLITUDE
 """Features that are divided by the amplitude of the step; undefined without it."""
 _WHOLE_TRACES = frozenset({"time", "voltage", "current"})
@@ -83,13 +83,15 @@ def extract(
     settings
         Who reads; spike threshold, derivative threshold, interpolation step and strictness of the window.
     i_nA
-        (time,), the same for all traces: needed by the features in NEED_CURRENT, which are NaN without it.
+        (time,), the same for all traces: needed by the features in NEED_CURRENT, which are NaN without it, or where a
+        recording of it has holes.
     stimulus_nA
         Amplitude of the step, less holding: needed by the features in NEED_AMPLITUDE, which are NaN without it.
     threads
         Of our kernel; 0: one for every core this process may use.
     """
     traces = np.atleast_2d(np.asarray(v_mV, dtype=None if _is_single(v_mV) else float))
+    i_nA = i_nA if i_nA is not None and np.all(np.isfinite(i_nA)) else None
     targets = names if isinstance(names, Mapping) else {}
     names = tuple(names)
     values = np.full((len(traces), len(names)), np.nan)
@@ -97,7 +99,8 @@ def extract(
     if ours and traces.size:
         mine = [names[column] for column in ours]
         chosen = extract_settings(settings)
-        table = extract_ours(traces, dt_ms, window_ms, mine, chosen, stimulus_nA=stimulus_nA, threads=threads)
+        stimulus = {"stimulus_nA": stimulus_nA, "i_nA": i_nA}
+        table = extract_ours(traces, dt_ms, window_ms, mine, chosen, **stimulus, threads=threads)
         values[:, ours] = table.mean
         for column in ours:
             if (target := targets.get(names[column])) is not None:

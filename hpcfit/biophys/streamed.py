@@ -8,10 +8,11 @@ import numpy as np
 
 from hpcfit.biophys.engines.interface import Engine, Status
 from hpcfit.biophys.engines.readings import Streaming, features_of
+from hpcfit.biophys.extract.current import CurrentTrace
 from hpcfit.biophys.extract.names import INDEX
 from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.features import extract_settings
-from hpcfit.biophys.scores import FeatureService
+from hpcfit.biophys.scores import FeatureService, SiteFeatures, StimulusScoring
 from hpcfit.biophys.terms import Targets
 from hpcfit.errors import EngineError
 
@@ -41,11 +42,13 @@ def readings_on_the_way(service: FeatureService, stimuli: Sequence[str], engine:
         return None
     if any(name not in INDEX for group in groups for name in group.names):
         return None
-    return tuple(
-        Reading(name, group.site, scoring.window_ms, group.names, extract_settings(group.settings), scoring.stimulus_nA)
-        for name, scoring in scored
-        for group in scoring.features
-    )
+    return tuple(_reading(name, scoring, group) for name, scoring in scored for group in scoring.features)
+
+
+def _reading(stimulus: str, scoring: StimulusScoring, group: SiteFeatures) -> Reading:
+    current = None if scoring.i_nA is None else CurrentTrace(scoring.i_nA)
+    settings, given = extract_settings(group.settings), (scoring.stimulus_nA, current)
+    return Reading(stimulus, group.site, scoring.window_ms, group.names, settings, *given)
 
 
 def streamed_features(

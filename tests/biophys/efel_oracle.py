@@ -20,17 +20,19 @@ ABSOLUTE = 1e-9
 """Differences of nearly equal voltages (mV) or times (ms) carry the rounding of numbers near 100."""
 
 
-def alone(v_mV, t_ms, window_ms, names, settings=None, stimulus_nA=None) -> dict[str, np.ndarray | None]:
+def alone(v_mV, t_ms, window_ms, names, settings=None, stimulus_nA=None, i_nA=None) -> dict[str, np.ndarray | None]:
     """The values that eFEL gives of each feature of one trace; None where it gives None or raises."""
     trace = {"T": t_ms, "V": np.asarray(v_mV, float), "stim_start": [window_ms[0]], "stim_end": [window_ms[1]]}
     if stimulus_nA is not None:
         trace["stimulus_current"] = [stimulus_nA]
+    if i_nA is not None:
+        trace["I"] = i_nA
     efel.reset()
     for name, value in (settings or {}).items():
         if hasattr(efel.settings.Settings, name):
             efel.set_setting(name, value)
         else:  # what it reads but does not list, and would keep from then on
-            trace[name] = [value]
+            trace[name] = list(np.atleast_1d(value))
     found = {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -65,21 +67,21 @@ def equal(ours: np.ndarray, reason: int, theirs: np.ndarray | None) -> bool:
 
 
 def differences(
-    v_mV, dt_ms, window_ms, names, settings=None, stimulus_nA=None
+    v_mV, dt_ms, window_ms, names, settings=None, stimulus_nA=None, i_nA=None
 ) -> tuple[list[Difference], int, FeatureTable]:
     """Where we and eFEL disagree, how many comparisons there were, and our table.
 
     What we call BEYOND is not asked for: eFEL reads memory that is not its own there, and may end the process.
     """
     rows = np.atleast_2d(v_mV)
-    table = extract(rows, dt_ms, window_ms, names, settings, stimulus_nA=stimulus_nA)
+    table = extract(rows, dt_ms, window_ms, names, settings, stimulus_nA=stimulus_nA, i_nA=i_nA)
     t_ms = np.arange(rows.shape[1]) * dt_ms
     columns = {name: table.values(name) for name in names}
     wrong, compared = [], 0
     for row, trace in enumerate(rows):
         reasons = {name: Reason(int(table.reason[row, column])) for column, name in enumerate(names)}
         asked = [name for name in names if reasons[name] is not Reason.BEYOND]
-        theirs = alone(trace, t_ms, window_ms, asked, settings, stimulus_nA)
+        theirs = alone(trace, t_ms, window_ms, asked, settings, stimulus_nA, i_nA)
         compared += len(asked)
         for name in asked:
             values, offsets = columns[name]

@@ -22,6 +22,10 @@ def synthetic(rng: np.random.Generator, kind: str, count: int, dt_ms: float, win
             for height, after, broad in ((90, 0, 0.5), (-5, 2, 0.8), (rng.uniform(1, 3), 4, 1), (-5, 14, 4)):
                 v_mV = v_mV + height * np.exp(-(((t_ms - at - after) / broad) ** 2))
         return v_mV + rng.normal(0, 0.01, count)
+    if kind == "zap":  # a cell that resonates, under chirp_nA
+        response = np.exp(-t_ms / 20) * np.cos(2 * np.pi * rng.uniform(0.01, 0.04) * t_ms) * rng.uniform(2, 20)
+        v_mV = v_mV + np.convolve(chirp_nA(count, dt_ms), response)[:count] * dt_ms
+        return v_mV + rng.normal(0, rng.choice([0, 0.01]), count)
     if kind == "block":
         plateau = inside * (rng.uniform(35, 70) * (1 - np.exp(-np.maximum(t_ms - start_ms, 0) / rng.uniform(1, 10))))
         return spiky(rng, v_mV + plateau, t_ms, start_ms, start_ms + 30, 3) + rng.normal(0, 0.05, count)
@@ -40,6 +44,12 @@ def synthetic(rng: np.random.Generator, kind: str, count: int, dt_ms: float, win
     return np.round(v_mV * 32) / 32 if kind == "quantised" else v_mV
 
 
+def chirp_nA(count: int, dt_ms: float) -> np.ndarray:
+    """A current whose frequency rises by 1 Hz each ms, and a holding current: (count,)."""
+    t_ms = np.arange(count) * dt_ms
+    return 0.02 + 0.1 * np.sin(np.pi * t_ms**2 * 1e-3)
+
+
 def spiky(rng, v_mV, t_ms, begin_ms, end_ms, spikes):
     """The trace with spikes, each with an afterhyperpolarisation, some of them broad or low."""
     for at in np.sort(rng.uniform(begin_ms, end_ms, spikes)):
@@ -50,4 +60,6 @@ def spiky(rng, v_mV, t_ms, begin_ms, end_ms, spikes):
     return v_mV
 
 
+MORE_KINDS = ("hump", "zap")
+"""They show what hardly any other does: an afterdepolarisation, and the response to a current of all frequencies."""
 KINDS = ("constant", "noise", "walk", "block", "sag", "spikes", "quantised", "outside", "bursts", "silent")

@@ -20,7 +20,7 @@ from hpcfit.errors import ConfigError, InputError
 from hpcfit.population.ledger import Ledger
 
 from .efel_oracle import differences
-from .synthetic_traces import KINDS, synthetic
+from .synthetic_traces import KINDS, MORE_KINDS, chirp_nA, synthetic
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "ephys" / "C060114A7.h5"
 L5PC = Path(__file__).resolve().parents[2] / "data" / "l5pc"
@@ -32,26 +32,47 @@ def some(kind: str, seed: int, count: int = 1500, dt_ms: float = 0.1) -> np.ndar
     return synthetic(np.random.default_rng(seed), kind, count, dt_ms, WINDOW_MS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+CURRENT_NA = chirp_nA(1500, 0.1)
+STEPS = {"multi_stim_start": (20.0, 60.0), "multi_stim_end": (40.0, 110.0)}
+STIMULUS = {"stimulus_nA": 0.3, "i_nA": CURRENT_NA}
+
+
+@pytest.mark.parametrize("kind", (*KINDS, *MORE_KINDS))
 @pytest.mark.parametrize("strict", [False, True])
 def test_every_feature_is_what_efel_gives(kind, strict):
-    seed = KINDS.index(kind) + 100 * strict
+    seed = (*KINDS, *MORE_KINDS).index(kind) + 100 * strict
     traces = np.array([some(kind, seed), some(kind, seed + 50)])
-    wrong, compared, _ = differences(traces, 0.1, WINDOW_MS, ALL, {"strict_stiminterval": strict}, stimulus_nA=0.3)
+    changed = {"strict_stiminterval": strict, **STEPS}
+    wrong, compared, _ = differences(traces, 0.1, WINDOW_MS, ALL, changed, **STIMULUS)
     assert wrong == [] and compared > 1.9 * len(ALL)
+
+
+def test_every_feature_is_defined_on_some_of_the_traces_that_are_compared():
+    seeds = [(kind, n + 100 * strict + more) for strict in (0, 1) for more in (0, 50) for n, kind in enumerate(KINDS)]
+    seeds += [(kind, len(KINDS) + n) for n, kind in enumerate(MORE_KINDS)]
+    table = extract(np.array([some(*each) for each in seeds]), 0.1, WINDOW_MS, ALL, STEPS, **STIMULUS)
+    missing = {name for name in ALL if not np.any(table.reason[:, ALL.index(name)] == Reason.DEFINED)}
+    assert missing == {"time_constant"}, "which takes a longer step"
+    window_ms = (20.0, 420.0)
+    longer = synthetic(np.random.default_rng(2), "sag", 5000, 0.1, window_ms)
+    wrong, _, table = differences(longer, 0.1, window_ms, ["time_constant"])
+    assert wrong == [] and table["time_constant"][0] > 0
 
 
 @pytest.mark.parametrize("dt_ms", [0.004, 0.025, 0.05, 0.032, 0.2, 0.714])
 def test_any_sampling_is_interpolated_as_efel_does(dt_ms):
-    trace = some("spikes", 7, int(150 / dt_ms), dt_ms)
-    wrong, compared, _ = differences(trace, dt_ms, WINDOW_MS, ALL)
-    assert wrong == [] and compared > 100
+    count = int(150 / dt_ms)
+    for kind in ("spikes", "zap"):
+        current = {"i_nA": chirp_nA(count, dt_ms)}
+        wrong, compared, table = differences(some(kind, 7, count, dt_ms), dt_ms, WINDOW_MS, ALL, **current)
+        assert wrong == [] and compared > 100
+    assert table["impedance"][0] > 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 65, 201, 700, 1199, 1210])
 def test_a_trace_may_end_anywhere(count):
     for kind in ("spikes", "noise"):
-        wrong, compared, _ = differences(some(kind, 3)[:count], 0.1, WINDOW_MS, ALL)
+        wrong, compared, _ = differences(some(kind, 3)[:count], 0.1, WINDOW_MS, ALL, STEPS, i_nA=CURRENT_NA[:count])
         assert wrong == [] and compared > 100
 
 
@@ -74,14 +95,57 @@ def test_a_trace_may_end_anywhere(count):
         {"strict_burst_factor": 1.2},
         {"AP_phaseslope_range": 4},
         {"initburst_freq_threshold": 20, "initburst_sahp_start": 1, "initburst_sahp_end": 7},
+        {"depol_block_min_duration": 1.0},
+        {"current_base_start_perc": 0.1, "current_base_end_perc": 0.6},
+        {"current_base_start_perc": 0.1, "current_base_mode": "median"},
+        {"impedance_max_freq": 1000.0},
+        {"impedance_max_freq": 9000.0},
+        STEPS,
     ],
     ids=lambda changed: "-".join(changed),
 )
 def test_a_setting_that_is_accepted_changes_something_and_means_what_it_means_to_efel(changed):
-    traces = np.array([some("spikes", 3), some("noise", 1)])
-    wrong, _, table = differences(traces, 0.1, WINDOW_MS, ALL, changed)
+    traces = np.array([some("spikes", 3), some("noise", 1), some("zap", 1)])
+    wrong, _, table = differences(traces, 0.1, WINDOW_MS, ALL, changed, i_nA=CURRENT_NA)
     assert wrong == []
-    assert not np.array_equal(table.mean, extract(traces, 0.1, WINDOW_MS, ALL).mean, equal_nan=True)
+    assert not np.array_equal(table.mean, extract(traces, 0.1, WINDOW_MS, ALL, i_nA=CURRENT_NA).mean, equal_nan=True)
+
+
+def test_impedance_of_a_long_chirp_is_efels():
+    """250 frequencies, and blocks of samples that do not divide the trace."""
+    count, dt_ms = 20_011, 0.25
+    t_ms = np.arange(count) * dt_ms
+    i_nA = 0.1 * np.sin(2 * np.pi * t_ms**2 * 5e-6)
+    traces = []
+    for peak_kHz in (0.005, 0.013, 0.027):
+        kernel = np.exp(-t_ms[:2000] / 60) * np.cos(2 * np.pi * peak_kHz * t_ms[:2000])
+        traces.append(-70 + np.convolve(i_nA, kernel)[:count] * dt_ms)
+    wrong, compared, table = differences(np.array(traces), dt_ms, (0.0, 5000.0), ["impedance"], i_nA=i_nA)
+    assert wrong == [] and compared == 3
+    assert np.all(np.abs(table["impedance"] - [5, 13, 27]) < 2)
+
+
+def test_impedance_is_undefined_where_only_rounding_is_left():
+    """A step has no power at some frequencies: eFEL divides by what rounding leaves there."""
+    step_nA = np.where((np.arange(1500) >= 200) & (np.arange(1500) < 1200), 0.3, 0.0)
+
+    def reason(trace, i_nA):
+        return Reason(int(extract(trace, 0.1, WINDOW_MS, ["impedance"], i_nA=i_nA).reason[0, 0]))
+
+    assert reason(some("zap", 1), step_nA) is Reason.BEYOND
+    assert reason(np.full(1500, -70.0), CURRENT_NA) is Reason.BEYOND
+    assert reason(some("zap", 1), np.zeros(1500)) is Reason.NOT_FOUND
+    assert reason(some("spikes", 1), CURRENT_NA) is Reason.NOT_FOUND
+    assert reason(some("zap", 1), None) is Reason.NO_STIMULUS
+
+
+def test_a_cell_in_depolarisation_block_is_told_from_one_that_fires():
+    fires = -70 + 90 * np.exp(-(((np.arange(1500) % 100 - 50) / 8) ** 2))
+    blocked = np.where(np.arange(1500) > 500, -30.0, fires)
+    silent = np.where((np.arange(1500) > 300) & (np.arange(1500) < 1100), -80.0, fires)
+    found = extract(np.array([fires, blocked, silent]), 0.1, WINDOW_MS, ["depol_block_bool", "depol_block"])
+    assert found["depol_block_bool"].tolist() == [0, 1, 1]
+    assert found.reason[:, 1].tolist() == [Reason.DEFINED, Reason.NOT_FOUND, Reason.NOT_FOUND]
 
 
 def test_decay_settings_are_those_that_efel_reads_from_its_map():
@@ -241,6 +305,8 @@ def test_why_there_is_no_number():
         ({"settings": {"interp_step": 0.0}}, "interp_step = 0.0; it has to be greater than 0"),
         ({"settings": {"voltage_base_mode": "mode"}}, "voltage_base_mode = 'mode'; it has to be mean or median"),
         ({"settings": {"spike_skipf": 1.0}}, "spike_skipf = 1.0; it has to be at least 0 and below 1"),
+        ({"settings": {"impedance_max_freq": 0.0}}, "impedance_max_freq = 0.0; it has to be greater than 0"),
+        ({"settings": {"multi_stim_start": [1.0]}}, r"multi_stim_end = \(\); it has to be as long as multi_stim_start"),
     ],
 )
 def test_names_and_settings_that_cannot_be_meant(arguments, said):
@@ -257,6 +323,10 @@ def test_names_and_settings_that_cannot_be_meant(arguments, said):
         ({"dt_ms": 0.0}, "dt_ms = 0.0; the sampling interval has to be positive"),
         ({"stimulus_window": (5.0, 5.0)}, r"stimulus_window = \(5, 5\) ms; it has to end after its start"),
         ({"stimulus_window": (5.0, np.nan)}, "it has to end after its start"),
+        ({"i_nA": np.zeros(7)}, "i_nA has 7 samples and v_mV 1500 a trace; give the current at each"),
+        ({"i_nA": np.zeros((2, 1500))}, r"i_nA has the shape \(2, 1500\); give one current"),
+        ({"i_nA": np.full(1500, np.nan)}, "i_nA: sample 0 is not finite"),
+        ({"i_nA": ["a"]}, "i_nA: not an array of numbers"),
     ],
 )
 def test_traces_and_times_that_cannot_be_used(arguments, said):
@@ -276,14 +346,15 @@ def test_settings_are_efels_by_default():
     mine = ExtractSettings()
     shared = [name for name in vars(mine) if hasattr(theirs, name)]
     assert {name: getattr(mine, name) for name in shared} == {name: getattr(theirs, name) for name in shared}
-    assert set(vars(mine)) - set(shared) == {"decay_start_after_stim", "decay_end_after_stim", "ipfx"}
+    from_its_map = {"decay_start_after_stim", "decay_end_after_stim", "multi_stim_start", "multi_stim_end"}
+    assert set(vars(mine)) - set(shared) == from_its_map | {"ipfx"}
 
 
 def test_a_fit_may_choose_who_reads_and_gets_the_same_numbers():
-    traces = np.array([some(kind, 6) for kind in KINDS])
-    names = (*DEFAULT_FEATURES, "interburst_voltage", "depol_block_bool")
+    traces = np.array([some(kind, 6) for kind in (*KINDS, *MORE_KINDS) if kind != "constant"])
+    names = (*DEFAULT_FEATURES, "impedance", "current_base", "activation_time_constant")
     ours, theirs = (
-        features.extract(traces, 0.1, WINDOW_MS, names, FeatureSettings(backend=backend))
+        features.extract(traces, 0.1, WINDOW_MS, names, FeatureSettings(backend=backend), i_nA=CURRENT_NA)
         for backend in ("hpcfit", "efel")
     )
     assert np.array_equal(np.isfinite(ours), np.isfinite(theirs)) and np.isfinite(ours).sum() > 50

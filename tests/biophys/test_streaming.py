@@ -25,13 +25,14 @@ from hpcfit.population.ledger import Ledger, same_numbers
 
 from .random_cells import random_case
 from .side_by_side import side_by_side
+from .synthetic_traces import chirp_nA
 from .test_batched_recording import NAMES, POPULATION, fixed_parts
 
 L5PC = Path(__file__).resolve().parents[2] / "data" / "l5pc" / "fit.toml"
 ALL = hpcfit.features.feature_names()
 FEW = ("Spikecount", "voltage_base", "AP_amplitude", "time_to_first_spike")
 READINGS = (
-    Reading("step", "soma", (5, 35), ALL, stimulus_nA=0.8),
+    Reading("step", "soma", (5, 35), ALL, stimulus_nA=0.8, current=hpcfit.features.CurrentTrace(chirp_nA(2000, 0.025))),
     Reading("step", "dend", (5, 30), ALL[::2], hpcfit.features.ExtractSettings(Threshold=-45.0, interp_step=0.05)),
     Reading("step", "soma", (10, 20), FEW),
     Reading("both", "soma", (2, 22), ALL, hpcfit.features.ExtractSettings(strict_stiminterval=True)),
@@ -58,7 +59,14 @@ def same_bits(made, values, stimuli, readings):
     for number, one in enumerate(readings):
         v_mV = stored.v_mV[stored.stimuli.index(one.stimulus)][:, stored.sites.index(one.site)]
         table = extract(
-            v_mV, stored.dt_ms, one.window_ms, one.names, one.settings, stimulus_nA=one.stimulus_nA, threads=1
+            v_mV,
+            stored.dt_ms,
+            one.window_ms,
+            one.names,
+            one.settings,
+            stimulus_nA=one.stimulus_nA,
+            i_nA=one.current and one.current.i_nA[: v_mV.shape[1]],
+            threads=1,
         )
         for name in ("mean", "count", "reason"):
             ours, theirs = getattr(found, name)[number], getattr(table, name)
@@ -227,6 +235,35 @@ def test_a_fit_that_efel_reads_keeps_its_traces(tiny, monkeypatch, tmp_path):
     calls = Calls(monkeypatch)
     hpcfit.run(tiny(changes), tmp_path / "efel", generations=1)
     assert {name for name, _ in calls.made} == {"simulate"}
+
+
+def test_a_fit_with_features_of_the_current_streams_and_has_efels_numbers(tiny, monkeypatch):
+    step = '{ shape = "step", delay_ms = 10, duration_ms = 30, amplitude_nA = 0.2 }'
+    chirp = '{ shape = "chirp", delay_ms = 20, duration_ms = 500, amplitude_nA = 0.02, start_Hz = 1, end_Hz = 80 }'
+    names = ("impedance", "current_base", "steady_state_current_stimend", "voltage_base")
+    changes = [
+        ("duration_ms = 50", "duration_ms = 540\nholding_nA = -0.01"),
+        (step, chirp),
+        ("Spikecount = [2, 0.5]\nAP_amplitude = [75, 3]\n", "".join(f"{name} = [1, 1]\n" for name in names[:3])),
+        ('["Spikecount", "AP_amplitude", "voltage_base"]', str(list(names))),
+        ("[engine]", '[engine]\nkind = "batched"'),
+    ]
+    calls, found = Calls(monkeypatch), []
+    for backend, way in (("hpcfit", "features"), ("efel", "simulate")):
+        calls.made.clear()
+        fit = tiny(*changes, ("[strategy]", f'[features]\nbackend = "{backend}"\n\n[strategy]'))
+        hpcfit.run(fit, backend, generations=1)
+        assert calls.made[0] == (way, 6)
+        found.append(Ledger.open(Path(backend)).read(0).arrays["features"])
+    assert np.allclose(*found, rtol=1e-6, atol=1e-9) and np.all(np.isfinite(found[0])) and np.ptp(found[0][:, 0]) > 0
+
+
+def test_a_current_shorter_than_the_response_is_one_clear_error(engine):
+    short = Reading("step", "soma", (5, 35), FEW, current=hpcfit.features.CurrentTrace(np.zeros(3)))
+    with pytest.raises(
+        InputError, match=r"i_nA has 3 samples and the voltage \d+; give the current where it is sampled"
+    ):
+        engine().features(POPULATION[:1], NAMES, [short])
 
 
 def test_a_distance_between_traces_keeps_them(engine):

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hpcfit.biophys.engines.interface import Engine, Responses, portions
-from hpcfit.biophys.extract import Reason, extract
+from hpcfit.biophys.extract import FeatureTable, Reason, extract
 from hpcfit.biophys.extract.names import INDEX
 from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.stimulus import Stimulus
@@ -73,20 +73,23 @@ class Streaming(Protocol):
 def read(responses: Responses, readings: Sequence[Reading], threads: int = 0) -> FeatureValues:
     """Features of stored traces.  threads: 0 for every core.  Raises InputError as Streaming.features."""
     check_readings(readings, responses.stimuli, responses.sites)
-    tables = [
-        extract(
-            responses.v_mV[responses.stimuli.index(one.stimulus)][:, responses.sites.index(one.site)],
-            responses.dt_ms,
-            one.window_ms,
-            one.names,
-            one.settings,
-            stimulus_nA=one.stimulus_nA,
-            threads=threads,
-        )
-        for one in readings
-    ]
+    tables = [_table(responses, one, threads) for one in readings]
     mean, count, reason = (tuple(getattr(table, name) for table in tables) for name in ("mean", "count", "reason"))
     return FeatureValues(responses.stimuli, tuple(readings), mean, count, reason, responses.status, responses.reasons)
+
+
+def _table(responses: Responses, one: Reading, threads: int) -> FeatureTable:
+    v_mV = responses.v_mV[responses.stimuli.index(one.stimulus)][:, responses.sites.index(one.site)]
+    return extract(
+        v_mV,
+        responses.dt_ms,
+        one.window_ms,
+        one.names,
+        one.settings,
+        stimulus_nA=one.stimulus_nA,
+        i_nA=one.current and one.current.first(v_mV.shape[1]).i_nA,
+        threads=threads,
+    )
 
 
 def features_of(

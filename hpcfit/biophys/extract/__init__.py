@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.extract.current import CurrentTrace
 from hpcfit.biophys.extract.ipfx_names import IPFX_FUNCTIONS
 from hpcfit.biophys.extract.ipfx_options import IpfxSettings
 from hpcfit.biophys.extract.ipfx_plan import build_ipfx_plan, uniform_ipfx_plan
@@ -27,7 +28,16 @@ from hpcfit.biophys.extract.reading import Reading, checked_window
 from hpcfit.biophys.extract.reasons import Reason
 from hpcfit.errors import InputError
 
-__all__ = ["ExtractSettings", "FeatureTable", "IpfxSettings", "Reading", "Reason", "extract", "feature_names"]
+__all__ = [
+    "CurrentTrace",
+    "ExtractSettings",
+    "FeatureTable",
+    "IpfxSettings",
+    "Reading",
+    "Reason",
+    "extract",
+    "feature_names",
+]
 
 _UNEVEN = 1e-6
 """Sampling intervals may differ by this, relatively: times of a file are rounded."""
@@ -86,6 +96,7 @@ def extract(
     settings: ExtractSettings | Mapping[str, Any] | None = None,
     *,
     stimulus_nA: float | None = None,
+    i_nA: np.ndarray | None = None,
     threads: int = 0,
 ) -> FeatureTable:
     """Features of traces.
@@ -108,6 +119,9 @@ def extract(
         arguments of IPFX's extractors with values.
     stimulus_nA
         Amplitude of the step, which the input resistances need.
+    i_nA
+        (time,), what is injected, the same for all traces: `impedance`, `current_base` and
+        `steady_state_current_stimend` need it.
     threads
         How many threads; 0: one for every core this process may use.  Results do not depend on it.
 
@@ -116,7 +130,8 @@ def extract(
     ConfigError
         When a feature (with the nearest name) or a setting does not exist or cannot be meant.
     InputError
-        When traces are empty or not numbers, times are not evenly spaced, or the window does not end after its start.
+        When traces are empty or not numbers, times are not evenly spaced, the window does not end after its start, or
+        the current has not one finite number a sample.
     EngineError
         When there is no C++ compiler.
     """
@@ -125,6 +140,7 @@ def extract(
     settings = ExtractSettings.of(settings)
     ipfx = IpfxSettings.of(settings.ipfx)
     samples = _samples(v_mV)
+    current = None if i_nA is None else _current(i_nA, samples.shape[1])
     window_ms, given = checked_window(stimulus_window), np.asarray(dt_ms)
     plans: list[Callable[[], Plan]]
     if given.ndim == 0:
@@ -132,11 +148,11 @@ def extract(
         if not (interval_ms > 0 and np.isfinite(interval_ms)):
             raise InputError(f"dt_ms = {dt_ms}; the sampling interval has to be positive, in ms")
         shared = samples.shape[1], interval_ms, window_ms
-        plans = [lambda: uniform_plan(*shared, settings, stimulus_nA)]
+        plans = [lambda: uniform_plan(*shared, settings, stimulus_nA, current)]
         plans.append(lambda: uniform_ipfx_plan(*shared, ipfx, stimulus_nA))
     else:
         t_ms = _times(given, samples.shape[1])
-        plans = [lambda: build_plan(t_ms, window_ms, settings, stimulus_nA)]
+        plans = [lambda: build_plan(t_ms, window_ms, settings, stimulus_nA, current)]
         plans.append(lambda: build_ipfx_plan(t_ms, window_ms, ipfx, stimulus_nA))
     return _both(plans, samples, names, threads or len(os.sched_getaffinity(0)))
 
@@ -174,6 +190,13 @@ def _samples(v_mV: np.ndarray) -> np.ndarray:
     if samples.shape[1] == 0:
         raise InputError(f"v_mV has the shape {samples.shape}: its traces hold no sample")
     return samples
+
+
+def _current(i_nA: np.ndarray, count: int) -> CurrentTrace:
+    current = CurrentTrace(i_nA)
+    if len(current.i_nA) != count:
+        raise InputError(f"i_nA has {len(current.i_nA)} samples and v_mV {count} a trace; give the current at each")
+    return current
 
 
 def _times(t_ms: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ enum Reason : int {
     OUTSIDE = 4,        // the samples it needs lie outside the trace, or the stretch they are in is empty
     NOT_FOUND = 5,      // what the feature looks for is not there
     BEYOND = 6,         // the definition would read beyond the end of the trace, or of a list paired by rank
-    NO_STIMULUS = 7,    // needs the stimulus' amplitude, which was not given
+    NO_STIMULUS = 7,    // needs the stimulus' amplitude, or its current, which was not given
     EMPTY = 8,          // defined, and there is nothing in it
     NOT_A_NUMBER = 9,   // defined, but its mean is no finite number
 };
@@ -29,6 +29,25 @@ struct Stretch {
     int begin, end;          // grid samples
     int raw_begin, raw_end;  // recorded samples
     const double* weight;    // raw_end - raw_begin of them
+};
+
+// What is known of the injected current before any trace: numbers, or minus the Reason why there is none.
+struct Current {
+    double base_nA, end_nA;
+    int base_status, end_status;
+};
+// The spectrum of the current up to the highest frequency wanted, and how that of a voltage follows from blocks of
+// samples: of each, moments about its middle, which a Taylor series turns into its share of every frequency.
+struct Spectrum {
+    int status;                // minus a Reason, else 0
+    int count, block, terms;   // frequencies; samples in a block; of the series
+    const double* hertz;       // (count)
+    const double* current;     // (count) magnitude
+    const double* power;       // (block, terms): place in the block, from -1 to 1, to the power of the term
+    const double* series;      // (terms, count)
+    const double *turn_re, *turn_im;  // (count) a frequency's phase from one block to the next
+    const double* smooth;      // (2 radius + 1) weights of neighbouring frequencies
+    int radius;
 };
 
 // What all traces of a batch share.
@@ -54,6 +73,11 @@ struct Plan {
     double rise_begin, rise_end, slow_start_ms, spike_skip, initial, burst_factor, strict_burst_factor;
     int derivative_window, strict, ignore_first, most_skipped, phaseslope_range;
     double initburst_hz, initburst_begin_ms, initburst_end_ms;
+    double least_block_ms;
+    Current current;
+    Spectrum spectrum;
+    int decays;         // after so many steps of a stimulus
+    const int* decay;   // (decays, 3): first grid samples of the step, and of the stretch that decays, and its end
 
     INLINE int raw_tiles() const { return (raw_count + TILE - 1) / TILE; }
 };

@@ -17,9 +17,9 @@ from hpcfit.biophys.extract.plan import Plan, PlanStructure
 from hpcfit.errors import EngineError
 
 _HERE = Path(__file__).resolve().parent
-_HEADERS = tuple(
-    f"{name}.hpp"
-    for name in ("packs", "grid", "summary", "search", "spikes", "events", "subthreshold", "shape", "bursts")
+_HEADERS = (
+    *("packs.hpp", "grid.hpp", "summary.hpp", "search.hpp", "spikes.hpp", "events.hpp", "subthreshold.hpp"),
+    *("shape.hpp", "bursts.hpp", "adp.hpp", "blocks.hpp", "postburst.hpp", "current.hpp"),
 )
 _IPFX_HEADERS = tuple(f"ipfx_{name}.hpp" for name in ("trace", "search", "spikes", "trains", "bursts", "membrane"))
 # Ties between neighbouring samples decide where a minimum lies: no product may be fused, no division approximated.

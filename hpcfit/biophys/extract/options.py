@@ -52,19 +52,35 @@ class ExtractSettings:
     precision_threshold: float = 1e-10
     decay_start_after_stim: float = 1.0
     decay_end_after_stim: float = 10.0
+    multi_stim_start: tuple[float, ...] = ()
+    multi_stim_end: tuple[float, ...] = ()
+    """Starts and ends of the steps of a stimulus of several, for multiple_decay_time_constant_after_stim."""
+    depol_block_min_duration: float = 50.0
+    """As long above where spikes begin, or below -75 mV, is a depolarisation block."""
+    current_base_start_perc: float = 0.9
+    current_base_end_perc: float = 1.0
+    current_base_mode: str = "mean"
+    """As those of voltage_base."""
+    impedance_max_freq: float = 50.0
+    """impedance is looked for up to this frequency, Hz."""
     ipfx: IpfxSettings | Mapping[str, Any] = field(default_factory=IpfxSettings)
     """How the features whose names begin with "ipfx:" are read, which take none of the settings above."""
 
     def __post_init__(self) -> None:
         """Check what would otherwise end as a wrong number."""
         object.__setattr__(self, "ipfx", IpfxSettings.of(self.ipfx))
-        for name in ("interp_step", "DerivativeWindow", "burst_factor", "strict_burst_factor"):
+        for name in ("multi_stim_start", "multi_stim_end"):
+            object.__setattr__(self, name, tuple(float(t_ms) for t_ms in getattr(self, name)))
+        for name in ("interp_step", "DerivativeWindow", "burst_factor", "strict_burst_factor", "impedance_max_freq"):
             self._require(name, getattr(self, name) > 0, "greater than 0")
         for name in ("spike_skipf", "initial_perc"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("max_spike_skip", "AP_phaseslope_range"):
+        for name in ("max_spike_skip", "AP_phaseslope_range", "depol_block_min_duration"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
-        self._require("voltage_base_mode", self.voltage_base_mode in ("mean", "median"), "mean or median")
+        for name in ("voltage_base_mode", "current_base_mode"):
+            self._require(name, getattr(self, name) in ("mean", "median"), "mean or median")
+        steps = len(self.multi_stim_start)
+        self._require("multi_stim_end", len(self.multi_stim_end) == steps, f"as long as multi_stim_start ({steps})")
         self._require(
             "decay_end_after_stim",
             self.decay_end_after_stim > self.decay_start_after_stim,

@@ -48,6 +48,10 @@ typedef uint64_t Bits;
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int larger(int a, int b) { return a > b ? a : b; }
 
+// The next number: what is at or above it is strictly above x.  (std's would be host code to nvcc.)
+INLINE double just_above(double x) { return ::nextafter(x, double(INFINITY)); }
+INLINE double just_below(double x) { return ::nextafter(x, -double(INFINITY)); }
+
 INLINE int first_bit(Bits bits) {
 #if defined(__CUDACC__)
     return __ffsll((long long)bits) - 1;

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hpcfit.biophys.extract.current import CurrentStructure, CurrentTrace, SpectrumStructure, fill_current
 from hpcfit.biophys.extract.options import ExtractSettings
 
 TILE, FILL = 64, 16  # grid.hpp's
@@ -68,6 +69,11 @@ class PlanStructure(ctypes.Structure):
             for name in ("derivative_window", "strict", "ignore_first", "most_skipped", "phaseslope_range")
         ),
         *((name, ctypes.c_double) for name in ("initburst_hz", "initburst_begin_ms", "initburst_end_ms")),
+        ("least_block_ms", ctypes.c_double),
+        ("current", CurrentStructure),
+        ("spectrum", SpectrumStructure),
+        ("decays", ctypes.c_int),
+        ("decay", _INTS),
     )
 
 
@@ -108,6 +114,11 @@ class Grid:
         """The first grid sample after a time."""
         return int(np.searchsorted(self.t_ms, t_ms, side="right"))
 
+    def interpolated(self, y: np.ndarray) -> np.ndarray:
+        """What was recorded, (samples,), on the grid: (grid,); operation for operation as the kernel does it."""
+        before, after = y[self.left], y[np.minimum(self.left + 1, len(y) - 1)]
+        return before + ((after - before) / self.dx_ms) * self.offset_ms
+
     def weights(self, begin: int, end: int) -> tuple[int, np.ndarray]:
         """The first recorded sample, and the weights with which those from there make up the mean over a stretch."""
         left = self.left[begin:end]
@@ -134,16 +145,25 @@ class Plan:
 
 @lru_cache(maxsize=64)
 def uniform_plan(
-    count: int, dt_ms: float, window_ms: tuple[float, float], settings: ExtractSettings, amplitude_nA: float | None
+    count: int,
+    dt_ms: float,
+    window_ms: tuple[float, float],
+    settings: ExtractSettings,
+    amplitude_nA: float | None,
+    current: CurrentTrace | None = None,
 ) -> Plan:
     """The plan for traces of `count` samples at i * dt_ms."""
-    return build_plan(np.arange(count) * dt_ms, window_ms, settings, amplitude_nA)
+    return build_plan(np.arange(count) * dt_ms, window_ms, settings, amplitude_nA, current)
 
 
 def build_plan(
-    raw_ms: np.ndarray, window_ms: tuple[float, float], settings: ExtractSettings, amplitude_nA: float | None
+    raw_ms: np.ndarray,
+    window_ms: tuple[float, float],
+    settings: ExtractSettings,
+    amplitude_nA: float | None,
+    current: CurrentTrace | None = None,
 ) -> Plan:
-    """The plan for traces sampled at raw_ms: (samples,)."""
+    """The plan for traces, and a current, sampled at raw_ms: (samples,)."""
     grid = Grid.of(raw_ms, settings.interp_step)
     plan = Plan(PlanStructure())
     it, t_ms = plan.structure, grid.t_ms
@@ -171,7 +191,11 @@ def build_plan(
             stretch.raw_end = stretch.raw_begin + len(weights)
             stretch.weight = plan.point(weights, _DOUBLES)
     it.amplitude_nA = np.nan if amplitude_nA is None else amplitude_nA
+    i_nA = None if current is None else grid.interpolated(current.first(len(raw_ms)).i_nA)
+    shares = settings.current_base_start_perc, settings.current_base_end_perc
+    fill_current(plan, i_nA, _base(grid, it, shares, settings), (it.stimulus_end.begin, it.stimulus_end.end), settings)
     _settle(it, settings)
+    _settle_steps(plan, grid, settings)
     return plan
 
 
@@ -196,7 +220,7 @@ def _stretches(grid: Grid, it: PlanStructure, settings: ExtractSettings) -> Sequ
     near = it.end - 5
     back = it.after_end if it.after_end < count else 0
     return (
-        _base(grid, it, settings),
+        _base(grid, it, (settings.voltage_base_start_perc, settings.voltage_base_end_perc), settings),
         (grid.first_at(late_ms), it.end),
         (it.after_end, count),
         (0, it.start),
@@ -207,10 +231,16 @@ def _stretches(grid: Grid, it: PlanStructure, settings: ExtractSettings) -> Sequ
     )
 
 
-def _base(grid: Grid, it: PlanStructure, settings: ExtractSettings) -> tuple[int, int]:
-    """From the first sample at or after the begin to the last that is not clearly after the end; else to the last."""
-    begin = grid.first_at(it.start_ms * settings.voltage_base_start_perc)
-    inside = np.flatnonzero(grid.t_ms[1:] - it.start_ms * settings.voltage_base_end_perc < settings.precision_threshold)
+def _base(grid: Grid, it: PlanStructure, shares: tuple[float, float], settings: ExtractSettings) -> tuple[int, int]:
+    """From the first sample at or after the begin to the last that is not clearly after the end; else to the last.
+
+    shares: of the time before the stimulus, where it begins and ends; empty where it does not end after its begin.
+    """
+    begin_ms, end_ms = (it.start_ms * share for share in shares)
+    begin = grid.first_at(begin_ms)
+    inside = np.flatnonzero(grid.t_ms[1:] - end_ms < settings.precision_threshold)
+    if begin_ms >= end_ms:
+        return 0, 0
     return (begin if begin < it.count else 0), (int(inside[-1]) + 2 if len(inside) else it.count)
 
 
@@ -231,3 +261,14 @@ def _settle(it: PlanStructure, settings: ExtractSettings) -> None:
     it.burst_factor, it.strict_burst_factor = settings.burst_factor, settings.strict_burst_factor
     it.initburst_hz = settings.initburst_freq_threshold
     it.initburst_begin_ms, it.initburst_end_ms = settings.initburst_sahp_start, settings.initburst_sahp_end
+    it.least_block_ms = settings.depol_block_min_duration
+
+
+def _settle_steps(plan: Plan, grid: Grid, settings: ExtractSettings) -> None:
+    """Where each step of a stimulus of several starts, and where the decay after it begins and ends."""
+    steps = [
+        (start_ms, end_ms + settings.decay_start_after_stim, end_ms + settings.decay_end_after_stim)
+        for start_ms, end_ms in zip(settings.multi_stim_start, settings.multi_stim_end, strict=True)
+    ]
+    places = np.array([[grid.first_at(t_ms) for t_ms in step] for step in steps], dtype=np.int32)
+    plan.structure.decays, plan.structure.decay = len(steps), plan.point(places, _INTS)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hpcfit.biophys.extract.current import CurrentTrace
 from hpcfit.biophys.extract.names import check_names
 from hpcfit.biophys.extract.options import ExtractSettings
 from hpcfit.errors import InputError
@@ -25,6 +26,8 @@ class Reading:
         How they are read.
     stimulus_nA
         Amplitude of the step, which the input resistances need.
+    current
+        What is injected, where the voltage is sampled; `impedance` and the features of the current need it.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class Reading:
     names: tuple[str, ...]
     settings: ExtractSettings = field(default_factory=ExtractSettings)
     stimulus_nA: float | None = None
+    current: CurrentTrace | None = None
 
     def __post_init__(self) -> None:
         """Check names and window; keep them as tuples."""

@@ -21,7 +21,7 @@ class Reason(IntEnum):
     """The definition reads beyond the trace, or beyond a list of landmarks that is paired with the spikes by rank and
     is too short.  eFEL returns what happens to be in memory there."""
     NO_STIMULUS = 7
-    """The stimulus' amplitude is needed and was not given."""
+    """The stimulus' amplitude, its current or its steps are needed and were not given."""
     EMPTY = 8
     """Defined, and there is nothing in it: the intervals of two spikes without the first.  eFEL gives an empty list."""
     NOT_A_NUMBER = 9

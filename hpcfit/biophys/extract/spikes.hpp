@@ -108,22 +108,6 @@ struct Reading : Search {
 
     INLINE int last_end() const { return plan.strict ? plan.end : plan.count; }
 
-    // The first local minimum that two samples in a row do not undercut, else the least: never a sample of noise early.
-    DEVICE int first_valley(int begin, int end) {
-        const double* v = scratch.v_mV;
-        for (int k = begin; k + 2 < end; k += FILL) {
-            const int stop = smaller(end - 2, k + FILL);
-            fill_range(k, stop + 2);
-            const auto valley = [=](int i) {
-                const Pack here = load(v + k + i);
-                return at_most(here, load(v + k + i + 1)) & at_most(here, load(v + k + i + 2));
-            };
-            if (const Bits found = bits(stop - k, valley)) return k + first_bit(found);
-        }
-        fill_range(begin, end);
-        return first_least(begin, end, [=](int k) { return load(v + k); }).at;
-    }
-
     DEVICE int find_valleys(List& out) {
         const List& peak = peaks();
         if (peak.status) return peak.status;
@@ -258,6 +242,22 @@ struct Reading : Search {
     }
 
   public:
+    // The first local minimum that two samples in a row do not undercut, else the least: never a sample of noise early.
+    DEVICE int first_valley(int begin, int end) {
+        const double* v = scratch.v_mV;
+        for (int k = begin; k + 2 < end; k += FILL) {
+            const int stop = smaller(end - 2, k + FILL);
+            fill_range(k, stop + 2);
+            const auto valley = [=](int i) {
+                const Pack here = load(v + k + i);
+                return at_most(here, load(v + k + i + 1)) & at_most(here, load(v + k + i + 2));
+            };
+            if (const Bits found = bits(stop - k, valley)) return k + first_bit(found);
+        }
+        fill_range(begin, end);
+        return first_least(begin, end, [=](int k) { return load(v + k); }).at;
+    }
+
     // Sorts x (shell's method: in place, nothing to allocate) and returns its median.
     DEVICE static double median(double* x, int count) {
         for (int gap = count / 2; gap > 0; gap /= 2)

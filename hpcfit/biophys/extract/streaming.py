@@ -23,8 +23,12 @@ def reader() -> int:
 
 
 def reading_plan(reading: Reading, samples: int, dt_ms: float) -> Plan:
-    """What hpcfit_read is given for traces of so many samples; the very plan that `extract` makes."""
-    return uniform_plan(samples, float(dt_ms), reading.window_ms, reading.settings, reading.stimulus_nA)
+    """What hpcfit_read is given for traces of so many samples; the very plan that `extract` makes.
+
+    Raises InputError when the current has fewer samples.
+    """
+    current = reading.current and reading.current.first(samples)
+    return uniform_plan(samples, float(dt_ms), reading.window_ms, reading.settings, reading.stimulus_nA, current)
 
 
 def numbers(reading: Reading) -> np.ndarray:

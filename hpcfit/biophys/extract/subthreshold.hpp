@@ -141,14 +141,18 @@ DEVICE Line line(int count, X x, Y y, bool residual) {
     }
     return {slope, squares / ((high - low) * (high - low))};
 }
+// Of the decay to the voltage at a grid sample, in a stretch of them.
+DEVICE inline double decay_time(Reading& r, int reference, int begin, int count) {
+    const double reference_mV = r.at(reference);
+    double* y = r.scratch.work;
+    for (int i = 0; i < count; ++i) y[i] = std::log(std::fabs(r.at(begin + i) - reference_mV));
+    const Line fit = line(count, [&](int i) { return r.t(begin + i); }, [&](int i) { return y[i]; }, false);
+    return std::fabs(-1.0 / fit.slope);
+}
 DEVICE inline int decay_time_constant(Reading& r, double* out) {
     const int begin = r.plan.decay_begin, count = r.plan.decay_end - begin;
     if (r.plan.start >= r.plan.count || count < 1) return -OUTSIDE;
-    const double reference = r.at(r.plan.start);
-    double* y = r.scratch.work;
-    for (int i = 0; i < count; ++i) y[i] = std::log(std::fabs(r.at(begin + i) - reference));
-    const Line fit = line(count, [&](int i) { return r.t(begin + i); }, [&](int i) { return y[i]; }, false);
-    out[0] = std::fabs(-1.0 / fit.slope);
+    out[0] = decay_time(r, r.plan.start, begin, count);
     return 1;
 }
 // From the lowest voltage back to where nine tenths of the sag are gone.
