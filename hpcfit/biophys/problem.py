@@ -78,6 +78,84 @@ class Problem:
         return feature_service(self.settings, self.targets)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What simulating individuals gave, before scores: of no individual does it depend on the others.
+
+    Attributes
+    ----------
+    features
+        (individuals, score functions), NaN where undefined or the simulation failed.
+    statuses
+        (individuals, stimuli) int8, values of Status.
+    reason
+        Of the first simulation that failed; "" when none did.
+    unread
+        Traces of good simulations that the feature extractor itself failed on.
+    """
+
+    features: np.ndarray
+    statuses: np.ndarray
+    reason: str = ""
+    unread: int = 0
+
+
+class Scored:
+    """Evaluates vectors: what `measure` finds, wherever that is done, is scored here, by generation 0's ranges."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        engine: Engine,
+        measure: Callable[[np.ndarray], Measured],
+        timeline: Timeline,
+        forget: bool = False,
+    ) -> None:
+        """measure: parameters (n, parameters) -> Measured; engine: for what to advise when all simulations fail;
+        timeline: where `measure` says who was busy; forget: nobody else reads it.
+        """
+        self.problem = problem
+        self._engine = engine
+        self._measure = measure
+        self._timeline = timeline
+        self._forget = forget
+        self.terms: tuple[Term, ...] | None = None
+        """Score functions in the units that count, from generation 0 on: some are told in ranges over it."""
+
+    def go_on(self, first_features: np.ndarray) -> None:
+        """Take generation 0 from the ledger of a run that goes on: its features, (individuals, score functions)."""
+        self.terms = with_ranges(self.problem.targets.terms, first_features)
+
+    def __call__(self, vectors: np.ndarray) -> Evaluation:
+        """vectors: (n, parameters) in the unit cube.  Raises EngineError when every simulation diverges."""
+        problem, begun = self.problem, time.monotonic()
+        parameters = problem.space.physical(vectors)
+        found = self._measure(parameters)
+        features, statuses = found.features, found.statuses
+        refuse_divergence(statuses, found.reason, self._engine)
+        columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
+        status = statuses[:, columns]
+        if self.terms is None:
+            self.terms = with_ranges(problem.targets.terms, features)
+        parts, undefined = contributions(features, status, self.terms, problem.settings.penalties)
+        arrays = {
+            "parameters": parameters,
+            "features": features,
+            "contributions": parts,
+            "statuses": statuses,
+        }
+        # Of the clock: what simulation hid of the scoring took no time.
+        sides = Overlap.of(self._timeline.events(begun))
+        alone_s = time.monotonic() - begun - sides.simulate_s
+        if self._forget:
+            self._timeline.taken()
+        timings = {"simulate": sides.simulate_s, "score": alone_s, "score_hidden": sides.both_s}
+        tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum())}
+        tally |= {"unread_traces": found.unread}
+        tally |= {status.name.lower(): int(np.sum(statuses == status)) for status in Status if status}
+        return Evaluation(parts.sum(axis=1), arrays, tally, timings)
+
+
 class Evaluator:
     """Evaluates vectors: simulate every stimulus, read features, score."""
 
@@ -101,53 +179,35 @@ class Evaluator:
         self._executor = executor
         self._pipeline = pipeline or InTurn()
         self._timeline = timeline or Timeline()
-        self._forget = timeline is None
+        self._scored = Scored(problem, engine, self.measured, self._timeline, forget=timeline is None)
         self._progress = progress or Progress()
         self._seconds: dict[tuple[str, ...], tuple[float, float]] = {}
         threads = problem.settings.engine.workers
         self._here = replace(problem.feature_factory()(), threads=threads)
         self._readings = None if stored else readings_on_the_way(self._here, problem.scored_stimuli, engine)
-        self.terms: tuple[Term, ...] | None = None
-        """Score functions in the units that count, from generation 0 on: some are told in ranges over it."""
+
+    @property
+    def terms(self) -> tuple[Term, ...] | None:
+        """See Scored.terms."""
+        return self._scored.terms
 
     def go_on(self, first_features: np.ndarray) -> None:
-        """Take generation 0 from the ledger of a run that goes on: its features, (individuals, score functions)."""
-        self.terms = with_ranges(self.problem.targets.terms, first_features)
+        """See Scored.go_on."""
+        self._scored.go_on(first_features)
 
     def __call__(self, vectors: np.ndarray) -> Evaluation:
         """vectors: (n, parameters) in the unit cube."""
-        problem, begun = self.problem, time.monotonic()
-        parameters = problem.space.physical(vectors)
-        features, statuses, unread = self._simulated(parameters)
-        columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
-        status = statuses[:, columns]
-        if self.terms is None:
-            self.terms = with_ranges(problem.targets.terms, features)
-        parts, undefined = contributions(features, status, self.terms, problem.settings.penalties)
-        arrays = {
-            "parameters": parameters,
-            "features": features,
-            "contributions": parts,
-            "statuses": statuses,
-        }
-        # Of the clock: what simulation hid of the scoring took no time.
-        sides = Overlap.of(self._timeline.events(begun))
-        alone_s = time.monotonic() - begun - sides.simulate_s
-        if self._forget:
-            self._timeline.taken()
-        timings = {"simulate": sides.simulate_s, "score": alone_s, "score_hidden": sides.both_s}
-        tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum()), "unread_traces": unread}
-        tally |= {status.name.lower(): int(np.sum(statuses == status)) for status in Status if status}
-        return Evaluation(parts.sum(axis=1), arrays, tally, timings)
+        return self._scored(vectors)
 
-    def _simulated(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        """Features (individuals, score functions), statuses (individuals, stimuli), how many traces could not be read;
-        in units of which as many are simulated, wait and are scored as have responses that fit into memory.
+    def measured(self, parameters: np.ndarray) -> Measured:
+        """What individuals do, in units of which as many are simulated, wait and are scored as have responses that
+        fit into memory.  parameters: (individuals, parameters); any part of a population gives the rows it would give
+        in the whole.
 
         Raises
         ------
         EngineError
-            When one individual's do not fit, or every simulation diverges.
+            When one individual's do not fit.
         """
         if self._readings is not None:
             return self._streamed(parameters, self._readings)
@@ -170,11 +230,11 @@ class Evaluator:
                 columns = targets.columns(stimulus)
                 features[unit.rows, columns] = values[:, columns]
                 status[unit.rows, stimuli.index(stimulus)] = ended[:, number]
-        refuse_divergence(status, [reason for *_, reason, _ in done], self._engine)
-        return features, status, sum(unread for *_, unread in done)
+        reason = next((reason for *_, reason, _ in done if reason), "")
+        return Measured(features, status, reason, sum(unread for *_, unread in done))
 
-    def _streamed(self, parameters: np.ndarray, readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray, int]:
-        """As `_simulated`, by an engine that reads features while it simulates: its threads are both stages."""
+    def _streamed(self, parameters: np.ndarray, readings: Sequence[Reading]) -> Measured:
+        """As `measured`, by an engine that reads features while it simulates: its threads are both stages."""
         stimuli = self.problem.scored_stimuli
         self._progress.begin(len(parameters) * len(stimuli))
         begun = time.monotonic()
@@ -184,7 +244,7 @@ class Evaluator:
         self._timeline.add("simulator", "simulate", begun, simulated, what)
         self._timeline.add("scorer", "score", simulated, time.monotonic(), what)
         self._progress.end()
-        return found.values, found.status, 0
+        return Measured(found.values, found.status, found.reason)
 
     def _simulate(self, parameters: np.ndarray, unit: Unit) -> Responses:
         """The first stage."""

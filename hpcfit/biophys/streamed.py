@@ -20,12 +20,13 @@ from hpcfit.errors import EngineError
 @dataclass(frozen=True)
 class Streamed:
     """values: (individuals, score functions), NaN where undefined; status: (individuals, stimuli); simulating_s:
-    seconds, less those of reading.
+    seconds, less those of reading; reason: of the first simulation that failed.
     """
 
     values: np.ndarray
     status: np.ndarray
     simulating_s: float
+    reason: str
 
 
 def readings_on_the_way(service: FeatureService, stimuli: Sequence[str], engine: Engine) -> tuple[Reading, ...] | None:
@@ -65,25 +66,25 @@ def streamed_features(
     Raises
     ------
     EngineError
-        When one individual's results do not fit, or every simulation diverges.
+        When one individual's results do not fit.
     """
     begun = time.monotonic()
     stimuli = tuple(dict.fromkeys(one.stimulus for one in readings))
     found = features_of(engine, parameters, stimuli, readings)
-    refuse_divergence(found.status, list(found.reasons.values()), engine)
     values = np.full((len(parameters), len(targets.terms)), np.nan)
     means = iter(found.mean)
     for stimulus in stimuli:
         columns = targets.columns(stimulus)
         for group in service.stimuli[stimulus].features:
             values[:, columns[list(group.columns)]] = next(means)
-    return Streamed(values, found.status, time.monotonic() - begun - found.reading_s)
+    reason = next(iter(found.reasons.values()), "")
+    return Streamed(values, found.status, time.monotonic() - begun - found.reading_s, reason)
 
 
-def refuse_divergence(status: np.ndarray, reasons: Sequence[str], engine: Engine) -> None:
+def refuse_divergence(status: np.ndarray, reason: str, engine: Engine) -> None:
     """Raises EngineError when every simulation has diverged.  status: (individuals, stimuli)."""
     if np.all(status == Status.DIVERGED):
         raise EngineError(
-            f"all {status.size} simulations diverged (the first: {reasons[0]}); lower engine.dt_ms = "
+            f"all {status.size} simulations diverged (the first: {reason}); lower engine.dt_ms = "
             f"{engine.settings.dt_ms:g} if it is above 0.025, or mend the bounds of the parameters"
         )

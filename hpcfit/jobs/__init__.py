@@ -1,12 +1,11 @@
 """The composer: from a fit file to a problem, a strategy, an engine and an executor, and to a run on disk."""
 
 import os
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -18,7 +17,7 @@ from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.engines.readings import FeatureValues, features_of, readings_for
 from hpcfit.biophys.extract.reading import Reading
 from hpcfit.biophys.objectives import term_groups
-from hpcfit.biophys.problem import SCORER, Evaluator, Problem
+from hpcfit.biophys.problem import SCORER, Evaluator, Problem, Scored
 from hpcfit.biophys.protocols import build_stimulus
 from hpcfit.biophys.settings import EngineSettings, FitSettings, StimulusSettings
 from hpcfit.biophys.stimulus import Stimulus
@@ -29,7 +28,10 @@ from hpcfit.config import read_toml, validate
 from hpcfit.errors import ConfigError, InputError
 from hpcfit.evolve.choice import strategy_course
 from hpcfit.jobs import folder as run_folder
+from hpcfit.jobs import sharing
+from hpcfit.jobs.calls import NO_CALLS, Calls
 from hpcfit.jobs.results import write_results
+from hpcfit.jobs.signals import terminated_like_interrupted
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.files import write_text
 from hpcfit.population.ledger import Generation, Header, Ledger
@@ -37,6 +39,7 @@ from hpcfit.population.loop import Standing, run_generations
 from hpcfit.population.progress import Progress
 from hpcfit.population.timeline import Timeline, TimelineFile
 from hpcfit.report.run_view import RunView, open_run
+from hpcfit.run.comm import Comm
 from hpcfit.run.pipeline import SideBySide
 from hpcfit.run.processes import Processes
 
@@ -207,19 +210,39 @@ def run(
     StorageError
         When a generation cannot be written; those before it are kept, and the same call goes on.
     """
-    settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
-    base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
     given = {"generations": generations, "timeline": timeline}
     changed = {name: value for name, value in given.items() if value is not None}
-    settings = settings.model_copy(update={"run": settings.run.model_copy(update=changed)})
+    return run_on(None, fit, folder, Calls(on_generation, on_evaluated, on_note), changed, change)
+
+
+def run_on(
+    comm: Comm | None,
+    fit: str | Path | FitSettings,
+    folder: str | Path | None = None,
+    calls: Calls = NO_CALLS,
+    changed: Mapping[str, Any] = MappingProxyType({}),
+    change: Callable[[FitSettings], FitSettings] = lambda settings: settings,
+) -> RunView:
+    """`run`, with rank 0 of a comm, whose other ranks are in `sharing.serve_rank`; the same numbers, however many.
+
+    changed: keys of [run] and their values.  Raises what `run` does; what another rank has raised names it.
+    """
+    settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
+    base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
+    settings = settings.model_copy(update={"run": settings.run.model_copy(update=dict(changed))})
     place = Path(folder) if folder is not None else Path("runs") / settings.name
     with _naming(fit):
         problem = Problem.of(settings)
     header = run_folder.header(problem, base)
     run_folder.check(place, header, base)
+    plan = sharing.plan_of(settings, base, header) if comm is not None else {}
+    if comm is not None:
+        problem = sharing.sized(problem, comm)
+    engine_settings = problem.settings.engine
     with _naming(fit):
-        factory = simulator_factory(problem.cell, problem.stimuli, settings.engine)
-    workers, watched, progress = settings.engine.workers, Timeline(), Progress(on_evaluated)
+        factory = simulator_factory(problem.cell, problem.stimuli, engine_settings)
+    workers, watched = engine_settings.workers, Timeline()
+    progress = Progress(calls.on_evaluated if comm is None else None)
     with (
         Processes({SERVICE: factory}, workers, progress.within, watched.worked) as simulators,
         Processes({SCORER: problem.feature_factory()}, workers, on_worked=watched.worked) as scorers,
@@ -228,15 +251,17 @@ def run(
         with _naming(fit):
             engine.describe()  # a cell that cannot be built is an error before anything is written
             chosen = choose_simulator(engine)
-        _say(chosen.note, on_note)
+        _say(chosen.note, calls.on_note)
         header = run_folder.simulated_by(header, chosen.text)
         simulator = chosen.engine
         evaluate = Evaluator(problem, simulator, scorers, SideBySide(), watched, progress)
+        work = sharing.Measuring(evaluate, simulator, (simulators, scorers))
         with (
-            _terminated_like_interrupted(),
+            sharing.shared(comm, work, plan, watched, calls.on_evaluated) as evaluate,
+            terminated_like_interrupted(),
             _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
         ):
-            journal.reason = _generations(journal, ledger, problem, evaluate, watched, on_generation)
+            journal.reason = _generations(journal, ledger, problem, evaluate, watched, calls.on_generation)
             write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
 
@@ -327,7 +352,7 @@ def _generations(
     journal: run_folder.StatusWriter,
     ledger: Ledger,
     problem: Problem,
-    evaluate: Evaluator,
+    evaluate: Evaluator | Scored,
     timeline: Timeline,
     on_generation: Callable[[Generation, Standing], Any] | None,
 ) -> str:
@@ -371,16 +396,3 @@ def _naming(fit: str | Path | FitSettings) -> Iterator[None]:
         if isinstance(fit, FitSettings) or str(error).startswith(os.sep):  # names a file already
             raise
         raise type(error)(f"{fit}: {error}") from None
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: the generation in hand is dropped, everything before it is on disk."""
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -48,7 +48,7 @@ def header(problem: Problem, base: Path) -> Header:
     settings = problem.settings
     inputs = {_relative(path, base): _hash(path) for path in _input_files(settings)}
     tables = {"parameters": problem.space.table(), "terms": problem.targets.table()}
-    return Header(_json_settings(settings, base), inputs, tables, {**environment(), INPUTS_FOLDER: str(base.resolve())})
+    return Header(json_settings(settings, base), inputs, tables, {**environment(), INPUTS_FOLDER: str(base.resolve())})
 
 
 def simulated_by(wanted: Header, text: str) -> Header:
@@ -216,7 +216,9 @@ def _input_files(settings: FitSettings) -> list[Path]:
     return sorted({file for file in files if file.is_file()})
 
 
-def _json_settings(settings: FitSettings, base: Path) -> dict[str, Any]:
+def json_settings(settings: FitSettings, base: Path) -> dict[str, Any]:
+    """Settings as JSON, paths relative to `base`."""
+
     def relative(value: Any) -> Any:
         if isinstance(value, Path):
             return _relative(value, base)
@@ -241,7 +243,7 @@ def _hash(path: Path) -> str:
 def _as_today(settings: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     """Settings of an older ledger as this version writes them: keys that it did not have have their defaults."""
     with suppress(ConfigError):
-        return json.loads(json.dumps(_json_settings(validate(FitSettings, dict(settings), base, base), base)))
+        return json.loads(json.dumps(json_settings(validate(FitSettings, dict(settings), base, base), base)))
     return settings
 
 

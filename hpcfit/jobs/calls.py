@@ -1,0 +1,20 @@
+"""Whom does a run tell how it goes?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hpcfit.population.ledger import Generation
+from hpcfit.population.loop import Standing
+
+
+@dataclass(frozen=True)
+class Calls:
+    """See `hpcfit.run`, whose arguments these are."""
+
+    on_generation: Callable[[Generation, Standing], Any] | None = None
+    on_evaluated: Callable[[int, int], Any] | None = None
+    on_note: Callable[[str], Any] | None = None
+
+
+NO_CALLS = Calls()

@@ -1,0 +1,222 @@
+"""How do the ranks of a job share one fit?  Rank 0 runs it; the others measure individuals that it deals to them.
+
+Scores, ranges over generation 0, strategy and ledger are rank 0's alone, so they do not depend on the others.
+"""
+
+import hashlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcfit.biophys.engines.interface import Engine, cores
+from hpcfit.biophys.engines.memory import memory_limit
+from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
+from hpcfit.biophys.problem import SCORER, Evaluator, Measured, Problem, Scored
+from hpcfit.biophys.settings import FitSettings
+from hpcfit.config import validate
+from hpcfit.errors import HpcfitError, InputError
+from hpcfit.jobs import folder as run_folder
+from hpcfit.jobs.signals import left_to_rank_0
+from hpcfit.jobs.simulators import choose_simulator, simulator_factory
+from hpcfit.population.ledger import Header
+from hpcfit.population.timeline import Timeline
+from hpcfit.run.comm import Comm
+from hpcfit.run.driver import Driver, Plan, dismiss, serve
+from hpcfit.run.hand import Answer, Work
+from hpcfit.run.mpi import launched_ranks, world
+from hpcfit.run.pipeline import SideBySide
+from hpcfit.run.processes import Processes
+
+
+@contextmanager
+def ranks(mpi: bool | None) -> Iterator[Comm | None]:
+    """The ranks of this job, or None where there is no other: mpi4py is then not even imported.
+
+    mpi: whether to ask MPI; None: when a launcher has started several of us.  When the block ends, rank 0 dismisses the
+    others; what is no user's error on any rank aborts the job, as `python -m mpi4py` does, for else the others would
+    wait for ever.
+
+    Raises
+    ------
+    EngineError
+        When there is no MPI, or the wrong launcher was used: the cure.
+    """
+    if not (launched_ranks() > 1 if mpi is None else mpi):
+        yield None
+        return
+    comm = world()
+    try:
+        yield comm
+    except (HpcfitError, KeyboardInterrupt) as error:
+        if comm.rank:
+            _aborted(comm, error)
+        _dismissed(comm, getattr(error, "exit_code", 130), str(error))
+        raise
+    except BaseException as error:
+        _aborted(comm, error)
+    else:
+        if comm.rank == 0:
+            _dismissed(comm, 0, "")
+
+
+def _aborted(comm: Comm, error: BaseException) -> None:
+    sys.stdout.flush()
+    print(f"hpcfit: rank {comm.rank} of {comm.size} aborts the job", file=sys.stderr)
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    comm.abort(1)
+
+
+def _dismissed(comm: Comm, code: int, why: str) -> None:
+    """All is written.  A rank that does not say goodbye is deep in something, or gone: MPI would wait for it."""
+    if not dismiss(comm):
+        print(f"hpcfit: a rank does not answer; the job is ended.  {why}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        comm.abort(code)
+
+
+def serve_rank(comm: Comm) -> None:
+    """What every rank but 0 does."""
+    with left_to_rank_0() as leave:
+        serve(comm, lambda plan: _built(comm, plan), leave)
+
+
+def plan_of(settings: FitSettings, base: Path, header: Header) -> Plan:
+    """What the other ranks need to build the same problem, and to know that it is the same.
+
+    The settings themselves are sent: a file may have changed by the time that a rank reads it.
+    """
+    base = base.resolve()
+    return {"settings": run_folder.json_settings(settings, base), "base": str(base), "same": _same(header)}
+
+
+def sized(problem: Problem, comm: Comm) -> Problem:
+    """The problem, simulated by this rank's part of its machine where the settings leave that open."""
+    engine = problem.settings.engine
+    changed: dict[str, Any] = {"workers": engine.workers or comm.cores}
+    if engine.memory_GiB is None and comm.neighbours > 1:
+        changed["memory_GiB"] = memory_limit(None) / comm.neighbours / 2.0**30
+    settings = problem.settings.model_copy(update={"engine": engine.model_copy(update=changed)})
+    return replace(problem, settings=settings)
+
+
+class Measuring:
+    """An evaluator's first half as the work of a rank: parameters in; features and statuses out."""
+
+    def __init__(self, evaluator: Evaluator, engine: Engine, pools: Sequence[Processes]) -> None:
+        self.evaluator, self.engine, self._pools = evaluator, engine, pools
+        self._cancelled = False
+
+    def work(self, forget: Timeline | None = None) -> Work:
+        """`forget`: a timeline that nobody reads here."""
+
+        def do(rows: np.ndarray) -> Answer:
+            if self._cancelled:  # a pool that was cancelled as it had just ended would leave this one
+                for pool in self._pools:
+                    pool.close()
+                self._cancelled = False
+            found = self.evaluator.measured(rows)
+            if forget is not None:
+                forget.taken()
+            return Answer(
+                {"features": found.features, "statuses": found.statuses},
+                {"reason": found.reason, "unread": found.unread},
+            )
+
+        return Work(do, self._cancel, self._quantum())
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self.engine.cancel()
+        for pool in self._pools:
+            pool.cancel()
+
+    def _quantum(self) -> int:
+        """Individuals that keep all threads busy, whole vectors of them."""
+        stimuli = max(1, len(self.evaluator.problem.scored_stimuli))
+        return self.engine.at_once * -(-cores(self.engine.settings) // stimuli)
+
+
+@contextmanager
+def shared(
+    comm: Comm | None,
+    measuring: Measuring,
+    plan: Plan,
+    timeline: Timeline,
+    on_evaluated: Callable[[int, int], Any] | None,
+) -> Iterator[Evaluator | Scored]:
+    """The evaluator of a run: the rank's own where it is alone, else one that deals to all ranks."""
+    if comm is None:
+        yield measuring.evaluator
+        return
+    problem = measuring.evaluator.problem
+    stimuli = problem.scored_stimuli
+    tell = on_evaluated or (lambda done, of: None)
+
+    def worked(rank: int, began_s: float, seconds: float) -> None:
+        timeline.add(f"rank {rank}", "simulate", began_s, began_s + seconds, "+".join(stimuli))
+
+    with Driver(comm, measuring.work(), plan, worked) as driver:
+
+        def measure(parameters: np.ndarray) -> Measured:
+            with timeline.doing("simulator", "simulate", "+".join(stimuli)):
+                found = driver.map(parameters, lambda done, of: tell(done * len(stimuli), of * len(stimuli)))
+            return _gathered(*found)
+
+        yield Scored(problem, measuring.engine, measure, timeline)
+
+
+def _gathered(arrays: Mapping[str, np.ndarray], heads: Sequence[Mapping[str, Any]]) -> Measured:
+    reason = next((head["reason"] for head in heads if head["reason"]), "")
+    return Measured(arrays["features"], arrays["statuses"], reason, sum(head["unread"] for head in heads))
+
+
+@contextmanager
+def _built(comm: Comm, plan: Plan) -> Iterator[Work]:
+    """The work of this rank, from what rank 0 has sent.
+
+    Raises
+    ------
+    HpcfitError
+        When it cannot be built here, or files that the fit names are not what rank 0 has read.
+    """
+    base = Path(plan["base"])
+    settings = validate(FitSettings, plan["settings"], base, base)
+    problem = Problem.of(settings)
+    _check_same(plan["same"], _same(run_folder.header(problem, base)))
+    problem = sized(problem, comm)
+    engine = problem.settings.engine
+    factory = simulator_factory(problem.cell, problem.stimuli, engine)
+    with ExitStack() as stack:
+        simulators = stack.enter_context(Processes({SERVICE: factory}, engine.workers))
+        scorers = stack.enter_context(Processes({SCORER: problem.feature_factory()}, engine.workers))
+        simulator = choose_simulator(NeuronEngine(factory, simulators)).engine
+        if not isinstance(simulator, NeuronEngine):
+            simulators.close()  # NEURON has built the cell; its process has no more to do
+        timeline = Timeline()
+        evaluator = Evaluator(problem, simulator, scorers, SideBySide(), timeline)
+        yield Measuring(evaluator, simulator, (simulators, scorers)).work(timeline)
+
+
+def _same(header: Header) -> dict[str, str]:
+    """What must be alike on all ranks: a hash for each file, and one each for settings and tables."""
+    parts = {"the settings": header.settings, "the tables of parameters and score functions": header.tables}
+    texts = {name: json.dumps(part, sort_keys=True, default=np.ndarray.tolist) for name, part in parts.items()}
+    return {**header.inputs, **{name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}}
+
+
+def _check_same(wanted: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Raises InputError, naming the first that differs."""
+    for name in [*wanted, *here]:
+        if wanted.get(name) != here.get(name):
+            raise InputError(
+                f"{name}: not the same here as on rank 0; all ranks must see the same files and the same hpcfit: put "
+                "both where every node reads them"
+            )
