@@ -1,6 +1,7 @@
 """Settings that every population run has: how offspring are made, and when the run ends."""
 
 import difflib
+from abc import abstractmethod
 from math import log
 from typing import Annotated, Any, Literal, Self
 
@@ -103,13 +104,13 @@ class _WithIslands(Settings):
             )
         return self
 
+    @abstractmethod
     def _least_island(self) -> dict[str, int]:
         """The least size that makes a population, by the name of the setting; else 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _remembered(self, count: int) -> int:
         """How many members each of `count` islands remembers: among those immigrants find their places."""
-        raise NotImplementedError
 
     def of_one_island(self) -> Self:
         """The settings of each island's population."""

@@ -1,6 +1,7 @@
 """A fit so small that tests can run the whole program on it: a ball and two sticks, a few ms per individual."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ import pytest
 from hpcfit import cli as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell without job control starts what it puts into the background with Ctrl-C ignored, and every process below
+# inherits that: tests of Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A soma of three points, a dendrite of 200 um and an axon of 100 um.  No apical dendrite.
 BALL = """\

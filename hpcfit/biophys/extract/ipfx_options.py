@@ -1,9 +1,10 @@
 """How are IPFX's features read?  The arguments of its extractors, by their names and with their defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from hpcfit.biophys.extract.given import made
 from hpcfit.errors import ConfigError
 
 
@@ -59,11 +60,4 @@ class IpfxSettings:
     @classmethod
     def of(cls, given: "IpfxSettings | Mapping[str, Any] | None") -> "IpfxSettings":
         """What the caller gave: settings, some of IPFX's names with values, or nothing.  Raises ConfigError."""
-        if isinstance(given, IpfxSettings):
-            return given
-        known = {each.name for each in fields(cls)}
-        chosen: dict[str, Any] = dict(given or {})
-        for name in chosen:
-            if name not in known:
-                raise ConfigError(f"IPFX settings: there is no {name}; there are {', '.join(sorted(known))}")
-        return cls(**chosen)
+        return given if isinstance(given, IpfxSettings) else made(cls, given, "IPFX settings")

@@ -1,9 +1,10 @@
 """How are features read?  eFEL's settings, by eFEL's names and with its defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from hpcfit.biophys.extract.given import made
 from hpcfit.biophys.extract.ipfx_options import IpfxSettings
 from hpcfit.errors import ConfigError
 
@@ -94,11 +95,4 @@ class ExtractSettings:
     @classmethod
     def of(cls, given: "ExtractSettings | Mapping[str, Any] | None") -> "ExtractSettings":
         """What the caller gave: settings, some of eFEL's names with values, or nothing.  Raises ConfigError."""
-        if isinstance(given, ExtractSettings):
-            return given
-        known = {each.name for each in fields(cls)}
-        chosen: dict[str, Any] = dict(given or {})
-        for name in chosen:
-            if name not in known:
-                raise ConfigError(f"feature settings: there is no {name}; there are {', '.join(sorted(known))}")
-        return cls(**chosen)
+        return given if isinstance(given, ExtractSettings) else made(cls, given, "feature settings")
