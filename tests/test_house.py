@@ -144,7 +144,7 @@ def violations(found: list[Module]) -> list[str]:
                 said.append(f"{module.name}:{line} imports {target}: {why}")
         for line, text in code_words(module):
             for pattern, owner in MAY_SAY.items():
-                if module.name != owner and (word := pattern.search(text)):
+                if not within(module.name, (owner,)) and (word := pattern.search(text)):
                     said.append(f"{module.name}:{line} says {word[0]}: only {owner} may")
     return said
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpcfit.errors import EngineError
 from hpcfit.run.comm import NO_ARRAYS, Arrays, Message, check_rank, decoded, encoded
-from hpcfit.run.slurm import step_tasks
+from hpcfit.run.slurm.environment import step_tasks
 
 _HEAD, _ARRAY = 1, 2
 _MOST_BYTES = 1 << 30

@@ -1,0 +1,5 @@
+"""`python -m hpcfit.cli`."""
+
+from hpcfit.cli import main
+
+main()

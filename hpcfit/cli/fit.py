@@ -1,0 +1,45 @@
+"""The verb that fits."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcfit.cli.app import FitFile, app
+
+
+@app.command()
+def fit(
+    file: FitFile,
+    run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="In place of run.generations; extends a run.")] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Keep who was busy when, as run.timeline does.")] = False,
+    mpi: Annotated[
+        bool | None, typer.Option(help="Share the fit among MPI ranks.", show_default="if a launcher started several")
+    ] = None,
+) -> None:
+    """Run a fit, or go on with it: the same command resumes where it stopped."""
+    from hpcfit import jobs
+    from hpcfit.jobs import sharing
+    from hpcfit.report.live import Progress
+    from hpcfit.report.summary import fit_summary
+
+    changed = {"generations": generations, "timeline": timeline or None}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    try:
+        with sharing.ranks(mpi) as comm:
+            if comm is not None and comm.rank:
+                return sharing.serve_rank(comm)
+            settings = jobs.load_settings(file)
+            with Progress(generations or settings.run.generations, sys.stderr) as progress:
+                calls = jobs.Calls(
+                    on_generation=lambda generation, standing: progress.generation(generation, standing.best),
+                    on_evaluated=progress.evaluating,
+                    on_note=lambda note: typer.echo(f"note: {note}", err=True),
+                )
+                view = jobs.run_on(comm, file, run, calls, changed)
+    except KeyboardInterrupt:
+        typer.echo("hpcfit: interrupted; whole generations are kept, the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(fit_summary(view))
