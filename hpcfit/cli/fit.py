@@ -14,6 +14,10 @@ def fit(
     file: FitFile,
     run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="In place of run.generations; extends a run.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE in place of the file's, e.g. run.seed=3; may be repeated."),
+    ] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Keep who was busy when, as run.timeline does.")] = False,
     mpi: Annotated[
         bool | None, typer.Option(help="Share the fit among MPI ranks.", show_default="if a launcher started several")
@@ -22,6 +26,7 @@ def fit(
     """Run a fit, or go on with it: the same command resumes where it stopped."""
     from hpcfit import jobs
     from hpcfit.jobs import sharing
+    from hpcfit.jobs.changes import changed_settings
     from hpcfit.report.live import Progress
     from hpcfit.report.summary import fit_summary
 
@@ -31,14 +36,14 @@ def fit(
         with sharing.ranks(mpi) as comm:
             if comm is not None and comm.rank:
                 return sharing.serve_rank(comm)
-            settings = jobs.load_settings(file)
+            settings = changed_settings(file, assignments or ())
             with Progress(generations or settings.run.generations, sys.stderr) as progress:
                 calls = jobs.Calls(
                     on_generation=lambda generation, standing: progress.generation(generation, standing.best),
                     on_evaluated=progress.evaluating,
                     on_note=lambda note: typer.echo(f"note: {note}", err=True),
                 )
-                view = jobs.run_on(comm, file, run, calls, changed)
+                view = jobs.run_on(comm, file, run, calls, changed, lambda _: settings)
     except KeyboardInterrupt:
         typer.echo("hpcfit: interrupted; whole generations are kept, the same command goes on", err=True)
         raise typer.Exit(130) from None

@@ -49,10 +49,18 @@ def accuracy(
 
 @app.command()
 def status(run: RunFolder) -> None:
-    """Say how far a run is."""
+    """Say how far a run is, or each of a folder of runs, and how their jobs stand."""
+    from hpcfit.jobs import following
     from hpcfit.report.status import status_text
 
-    typer.echo(status_text(run))
+    if following.has_runs(run):
+        typer.echo(following.runs_text(run))
+        return
+    job = following.job_text(run)
+    if job and not following.begun(run):
+        typer.echo(f"{job}; no generation has been finished yet")
+        return
+    typer.echo("\n".join([status_text(run), *([job] if job else [])]))
 
 
 @app.command()
