@@ -85,10 +85,12 @@ def run_on(
     calls: Calls = NO_CALLS,
     changed: Mapping[str, Any] = MappingProxyType({}),
     change: Callable[[FitSettings], FitSettings] = lambda settings: settings,
+    results: bool = True,
 ) -> RunView:
     """`run`, with rank 0 of a comm, whose other ranks are in `sharing.serve_rank`; the same numbers, however many.
 
-    changed: keys of [run] and their values.  Raises what `run` does; what another rank has raised names it.
+    changed: keys of [run] and their values; results: whether to write the best individual and the report at the end.
+    Raises what `run` does; what another rank has raised names it.
     """
     settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
     base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
@@ -118,14 +120,15 @@ def run_on(
         header = run_folder.simulated_by(header, chosen.text)
         simulator = chosen.engine
         evaluate = Evaluator(problem, simulator, scorers, SideBySide(), watched, progress)
-        work = sharing.Measuring(evaluate, simulator, (simulators, scorers))
+        work = sharing.Measuring(evaluate, simulator, (simulators, scorers), watched)
         with (
-            sharing.shared(comm, work, plan, watched, calls.on_evaluated) as evaluate,
+            sharing.shared(comm, work, plan, watched, calls.on_evaluated, calls.on_block) as evaluate,
             terminated_like_interrupted(),
             _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
         ):
             journal.reason = _generations(journal, ledger, problem, evaluate, watched, calls.on_generation)
-            write_results(place, ledger, problem, simulator, engine.hoc)
+            if results:
+                write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
 
 

@@ -96,7 +96,7 @@ def opened(folder: Path, wanted: Header) -> Iterator[Ledger]:
         When it cannot be written.
     """
     make_folder(folder)
-    with _sole_writer(folder):
+    with sole_writer(folder):
         remove_leftovers(folder)
         if _holds_run(folder):
             yield Ledger.open(folder)
@@ -188,7 +188,8 @@ def _holds_run(folder: Path) -> bool:
 
 
 @contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, what: str = "running this fit", option: str = "--run") -> Iterator[None]:
+    """Nobody else until the block ends.  Raises LedgerError when another process is `what`; StorageError."""
     try:
         file = open(folder / "lock", "a")  # noqa: SIM115
     except OSError as error:
@@ -197,7 +198,7 @@ def _sole_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LedgerError(f"{folder}: another process is running this fit; wait for it, or choose --run") from None
+            raise LedgerError(f"{folder}: another process is {what}; wait for it, or choose {option}") from None
         except OSError:
             pass  # some network file systems have no locks; the user has been told to start a run once
         yield

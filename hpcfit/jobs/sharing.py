@@ -23,6 +23,8 @@ from hpcfit.biophys.settings import FitSettings
 from hpcfit.config import validate
 from hpcfit.errors import HpcfitError, InputError
 from hpcfit.jobs import folder as run_folder
+from hpcfit.jobs.calls import OnBlock
+from hpcfit.jobs.clocks import Clocks
 from hpcfit.jobs.signals import left_to_rank_0
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.ledger import Header
@@ -110,9 +112,11 @@ def sized(problem: Problem, comm: Comm) -> Problem:
 class Measuring:
     """An evaluator's first half as the work of a rank: parameters in; features and statuses out."""
 
-    def __init__(self, evaluator: Evaluator, engine: Engine, pools: Sequence[Processes]) -> None:
+    def __init__(self, evaluator: Evaluator, engine: Engine, pools: Sequence[Processes], timeline: Timeline) -> None:
+        """timeline: of the evaluator, whose stages' clocks travel with the answers."""
         self.evaluator, self.engine, self._pools = evaluator, engine, pools
         self._cancelled = False
+        self._clocks = Clocks(timeline)
 
     def work(self, forget: Timeline | None = None) -> Work:
         """`forget`: a timeline that nobody reads here."""
@@ -122,13 +126,15 @@ class Measuring:
                 for pool in self._pools:
                     pool.close()
                 self._cancelled = False
+            began_s = self._clocks.begun()
             found = self.evaluator.measured(rows)
-            if forget is not None:
-                forget.taken()
-            return Answer(
+            answer = Answer(
                 {"features": found.features, "statuses": found.statuses},
-                {"reason": found.reason, "unread": found.unread},
+                {"reason": found.reason, "unread": found.unread, "clocks": self._clocks.told(began_s)},
             )
+            if forget is not None:  # told by then
+                forget.taken()
+            return answer
 
         return Work(do, self._cancel, self._quantum())
 
@@ -151,6 +157,7 @@ def shared(
     plan: Plan,
     timeline: Timeline,
     on_evaluated: Callable[[int, int], Any] | None,
+    on_block: OnBlock | None = None,
 ) -> Iterator[Evaluator | Scored]:
     """The evaluator of a run: the rank's own where it is alone, else one that deals to all ranks."""
     if comm is None:
@@ -160,8 +167,10 @@ def shared(
     stimuli = problem.scored_stimuli
     tell = on_evaluated or (lambda done, of: None)
 
-    def worked(rank: int, began_s: float, seconds: float) -> None:
-        timeline.add(f"rank {rank}", "simulate", began_s, began_s + seconds, "+".join(stimuli))
+    def worked(rank: int, began_s: float, answer: Answer) -> None:
+        timeline.add(f"rank {rank}", "simulate", began_s, began_s + answer.seconds, "+".join(stimuli))
+        if on_block:
+            on_block(rank, len(answer.arrays["statuses"]), answer.head.get("clocks", {}))
 
     with Driver(comm, measuring.work(), plan, worked) as driver:
 
@@ -202,7 +211,7 @@ def _built(comm: Comm, plan: Plan) -> Iterator[Work]:
             simulators.close()  # NEURON has built the cell; its process has no more to do
         timeline = Timeline()
         evaluator = Evaluator(problem, simulator, scorers, SideBySide(), timeline)
-        yield Measuring(evaluator, simulator, (simulators, scorers)).work(timeline)
+        yield Measuring(evaluator, simulator, (simulators, scorers), timeline).work(timeline)
 
 
 def _same(header: Header) -> dict[str, str]:

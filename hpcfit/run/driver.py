@@ -23,7 +23,7 @@ _LISTEN_S = 1e-3
 """Rank 0 looks for messages at least so often while its own hand works."""
 _GOODBYE_S = 20.0
 OnDone = Callable[[int, int], Any]
-OnWorked = Callable[[int, float, float], Any]
+OnWorked = Callable[[int, float, Answer], Any]
 Plan = Mapping[str, Any]
 """JSON from which a rank builds its work."""
 Builder = Callable[[Plan], AbstractContextManager[Work]]
@@ -35,7 +35,7 @@ class Driver:
     def __init__(self, comm: Comm, work: Work, plan: Plan, on_worked: OnWorked | None = None) -> None:
         """work: of this rank; plan: from which the others build theirs, told at once; they join in as they are ready.
 
-        on_worked(rank, began_s, seconds): called for every block that counts.
+        on_worked(rank, began_s, answer): called for every block that counts.
         """
         assert comm.rank == 0, comm.rank
         self._comm, self._work, self._on_worked = comm, work, on_worked
@@ -135,7 +135,7 @@ class Driver:
 
     def _counts(self, rank: int, answer: Answer, now_s: float) -> None:
         if self._on_worked:  # clocks of machines differ: by this one's it ended now
-            self._on_worked(rank, now_s - answer.seconds, answer.seconds)
+            self._on_worked(rank, now_s - answer.seconds, answer)
 
 
 def dismiss(comm: Comm) -> bool:
