@@ -57,7 +57,8 @@ class Project:
 def make_project(root):
     """A project like ours, whose environment takes seconds."""
     (root / "envs").mkdir(parents=True)
-    shutil.copy2(ROOT / "envs" / "local", root / "envs" / "local")
+    for name in ("local", "lib.sh"):
+        shutil.copy2(ROOT / "envs" / name, root / "envs" / name)
     pins = (ROOT / "envs" / "constraints.txt").read_text().splitlines()
     (root / "envs" / "constraints.txt").write_text("\n".join(p for p in pins if p.startswith("setuptools==")) + "\n")
     (root / "setup.cfg").write_text(

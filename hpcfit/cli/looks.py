@@ -1,4 +1,4 @@
-"""Verbs that look at fit files, runs and the machine, and import models of other tools."""
+"""Verbs that look at fit files and runs, and import models of other tools."""
 
 import sys
 from pathlib import Path
@@ -82,18 +82,6 @@ def timeline(
 
     path, summary = write_timeline(run, generation)
     typer.echo(f"{path}\n{summary}")
-
-
-@app.command()
-def doctor() -> None:
-    """Say what this machine has, what is wrong with it for hpcfit, and how to mend it."""
-    from hpcfit.doctor import examine
-
-    findings = examine()
-    for finding in findings:
-        typer.echo(finding.line())
-    if any(not finding.good for finding in findings):
-        raise typer.Exit(1)
 
 
 @importer.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hpcfit.errors import ConfigError, EngineError
-from hpcfit.run.mpi_library import flavour, mpi_library
+from hpcfit.run.mpi_asked import flavour, mpi_library
 from hpcfit.run.processes import available_cores
 from hpcfit.run.slurm.allocation import Allocation, allocation, inside_step
 

@@ -1,47 +1,98 @@
-"""Which MPI library would a job use?  Asked without starting MPI in this process.
+"""Which MPI library does mpi4py load, and does the launcher of this process speak its language?
 
-A process that has started MPI cannot start ranks of its own under every launcher, so another one is asked.
+Asked before MPI is initialised: with the wrong launcher some libraries abort the job then, and others, worse, give
+every task a world of its own.
 """
 
-import json
-import subprocess
-import sys
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from hpcfit.errors import EngineError
 
-_ASK = """
-import json, mpi4py
-mpi4py.rc.initialize = False
-from mpi4py import MPI
-print(json.dumps([mpi4py.__version__, MPI.Get_library_version()]))
-"""
-_LONGEST_S = 60.0
-FLAVOURS = {"open mpi": "pmix", "mpich": "pmi2", "intel": "pmi2", "mvapich": "pmi2"}
-"""What srun --mpi= is to be for a library whose name holds this."""
+SPOKEN = {"PMI": "PMI_SIZE", "PMIx": "PMIX_RANK", "mpirun": "OMPI_COMM_WORLD_SIZE"}
+"""What a launcher of each protocol sets for its tasks."""
+_CURES = {
+    "MPICH": "start it by srun --mpi=pmi2, or by the mpiexec of that MPICH",
+    "Open MPI": "start it by srun --mpi=pmix, or by the mpirun of that Open MPI",
+}
 
 
-def mpi_library() -> str:
-    """Name and version of mpi4py and of the library that it finds.
+@dataclass(frozen=True)
+class Library:
+    """An MPI library: `version` in its own words, `family` MPICH, Cray MPICH, Open MPI or other."""
 
-    Raises
-    ------
-    EngineError
-        When one of them is missing: the cure.
+    version: str
+    family: str
+
+
+def library() -> Library:
+    """The library that mpi4py loads; MPI is not initialised by asking, nor by importing mpi4py later on.
+
+    Raises EngineError when there is no mpi4py or it finds no library.
     """
+    mpi = _mpi4py()
+    said = " ".join(mpi.Get_library_version().strip("\0\n ").splitlines()[0].split())
+    return Library(said, family(said))
+
+
+def initialise() -> None:
+    """MPI_Init, if nobody has: what `library` put off.  May end the job.
+
+    Call it before large imports.  MPICH 5 tells the other nodes, by SLURM's PMI, also some memory beside its own, zeros
+    made short; where that has been used by others the message becomes longer than SLURM (22.05) reads, and the job
+    hangs.  On four nodes 8 of 24 starts did after `import hpcfit.jobs`, none of 20 before it.
+    """
+    mpi = _mpi4py()
+    if not mpi.Is_initialized():
+        mpi.Init_thread(mpi.THREAD_FUNNELED)
+
+
+def family(version: str) -> str:
+    """MPICH and what speaks like it, Cray MPICH (has a launcher of its own), Open MPI or other."""
+    text = version.lower()
+    if "cray" in text:
+        return "Cray MPICH"
+    if "mpich" in text or "mvapich" in text:
+        return "MPICH"
+    return "Open MPI" if "open mpi" in text else "other"
+
+
+def spoken(environment: Mapping[str, str] = os.environ) -> str:
+    """The protocol of the launcher of this process: PMI (1 and 2), PMIx, mpirun (Open MPI's) or ""."""
+    return next((protocol for protocol, name in SPOKEN.items() if name in environment), "")
+
+
+def misunderstanding(of: Library, protocol: str) -> str:
+    """Why tasks of a launcher of this protocol cannot form a world with this library, and the cure; "" if they can.
+
+    Only what is known to fail is said: an MPICH or another library may have been built with more.
+    """
+    fits = {"MPICH": ("PMI",), "Open MPI": ("PMIx", "mpirun")}.get(of.family)
+    if fits is None or protocol in fits:
+        return ""
+    heard = f"speaks {protocol}" if protocol else "speaks no PMI"
+    return (
+        f"its library is {of.family} and the launcher {heard}: each task would be alone, or abort; {_CURES[of.family]}"
+    )
+
+
+def _mpi4py() -> Any:
     try:
-        asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, timeout=_LONGEST_S)
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"loading the MPI library takes more than {_LONGEST_S:g} s; ask for another one") from None
-    if asked.returncode:
-        why = (asked.stderr.strip().splitlines() or ["no message"])[-1]
+        import mpi4py
+
+        mpi4py.rc.thread_level = "funneled"
+        mpi4py.rc.initialize = False
+        mpi4py.rc.finalize = True
+        from mpi4py import MPI
+    except ImportError as error:
         raise EngineError(
-            f"several ranks need MPI, and mpi4py cannot be used here ({why}); pip install 'hpcfit[mpi]', and where the "
-            "machine has no MPI of its own: pip install 'hpcfit[mpich]'; or measure one rank, --ranks 1"
-        )
-    mpi4py, library = json.loads(asked.stdout.splitlines()[-1])
-    return f"mpi4py {mpi4py}, {' '.join(library.strip(chr(0)).splitlines()[0].split())}"
-
-
-def flavour(library: str) -> str | None:
-    """What srun --mpi= fits a library of that name; None when it is not known."""
-    return next((kind for name, kind in FLAVOURS.items() if name in library.lower()), None)
+            f"mpi4py cannot be imported ({error}), and several tasks need it to share a fit; pip install 'hpcfit[mpi]'"
+        ) from None
+    except RuntimeError as error:
+        raise EngineError(
+            f"mpi4py finds no MPI library ({str(error).splitlines()[0]}); load the machine's MPI module, or pip "
+            "install mpich"
+        ) from None
+    return MPI

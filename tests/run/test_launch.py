@@ -7,7 +7,7 @@ import pytest
 
 from hpcfit.errors import ConfigError, EngineError
 from hpcfit.run.launch import launcher
-from hpcfit.run.mpi_library import flavour
+from hpcfit.run.mpi_asked import flavour
 from hpcfit.run.process_age import age_s
 from hpcfit.run.processes import available_cores
 from hpcfit.run.slurm.allocation import Allocation, allocation, job_words
