@@ -29,3 +29,15 @@ class StorageError(HpcfitError):
 
 class EngineError(HpcfitError):
     """A simulator cannot be started on this machine, or its workers die at once."""
+
+
+class Unfinished(HpcfitError):
+    """A run left before its end, on purpose: its job's time is up, or it was told to; the same call goes on."""
+
+    exit_code = 75
+
+
+class NoProgressError(HpcfitError):
+    """Starting a run again would not bring it on: it was started too often, or a generation outlasts the job."""
+
+    exit_code = 1
