@@ -33,3 +33,15 @@ class EngineError(HpcfitError):
 
 class SchedulerError(HpcfitError):
     """SLURM cannot be asked, or refuses a job: a command is missing, no controller answers, a limit is passed."""
+
+
+class Unfinished(HpcfitError):
+    """A run left before its end, on purpose: its job's time is up, or it was told to; the same call goes on."""
+
+    exit_code = 75
+
+
+class NoProgressError(HpcfitError):
+    """Starting a run again would not bring it on: it was started too often, or a generation outlasts the job."""
+
+    exit_code = 1

@@ -8,6 +8,9 @@ import typer
 
 from hpcfit.cli.app import FitFile, app
 
+RESTARTS = "HPCFIT_RESTARTS_MOST"
+"""Set by job scripts, from their site file."""
+
 
 @app.command()
 def fit(
@@ -21,6 +24,10 @@ def fit(
     timeline: Annotated[bool, typer.Option("--timeline", help="Keep who was busy when, as run.timeline does.")] = False,
     mpi: Annotated[
         bool | None, typer.Option(help="Share the fit among MPI ranks.", show_default="if a launcher started several")
+    ] = None,
+    restarts: Annotated[
+        int | None,
+        typer.Option(min=0, envvar=RESTARTS, help="Most restarts of one SLURM job; then exit code 1."),
     ] = None,
 ) -> None:
     """Run a fit, or go on with it: the same command resumes where it stopped."""
@@ -43,7 +50,7 @@ def fit(
                     on_evaluated=progress.evaluating,
                     on_note=lambda note: typer.echo(f"note: {note}", err=True),
                 )
-                view = jobs.run_on(comm, file, run, calls, changed, lambda _: settings)
+                view = jobs.run_on(comm, file, run, calls, changed, lambda _: settings, restarts=restarts)
     except KeyboardInterrupt:
         typer.echo("hpcfit: interrupted; whole generations are kept, the same command goes on", err=True)
         raise typer.Exit(130) from None

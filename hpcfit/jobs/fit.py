@@ -1,7 +1,8 @@
 """A fit from settings to a run on disk: problem, strategy, engine and executor put together."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,14 +11,17 @@ from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.objectives import term_groups
 from hpcfit.biophys.problem import SCORER, Evaluator, Problem, Scored
 from hpcfit.biophys.settings import FitSettings
+from hpcfit.errors import Unfinished
 from hpcfit.evolve.choice import strategy_course
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs import sharing
 from hpcfit.jobs.calls import NO_CALLS, Calls
+from hpcfit.jobs.leaving import Departure, Evaluate, left_in_time, listening
 from hpcfit.jobs.load import load_settings
 from hpcfit.jobs.results import write_results
-from hpcfit.jobs.signals import terminated_like_interrupted
+from hpcfit.jobs.signals import heard
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
+from hpcfit.jobs.starts import counted
 from hpcfit.jobs.words import naming, say
 from hpcfit.population.ledger import Generation, Header, Ledger
 from hpcfit.population.loop import Standing, run_generations
@@ -27,6 +31,7 @@ from hpcfit.report.run_view import RunView, open_run
 from hpcfit.run.comm import Comm
 from hpcfit.run.pipeline import SideBySide
 from hpcfit.run.processes import Processes
+from hpcfit.run.slurm.environment import this_job
 
 
 def run(
@@ -72,6 +77,10 @@ def run(
         When the folder belongs to other settings, or another process is running it.
     StorageError
         When a generation cannot be written; those before it are kept, and the same call goes on.
+    Unfinished
+        When it is time to leave the job, or SIGUSR1 has come: the same call goes on.
+    NoProgressError
+        When another start would be in vain (jobs/starts.py).
     """
     given = {"generations": generations, "timeline": timeline}
     changed = {name: value for name, value in given.items() if value is not None}
@@ -86,12 +95,28 @@ def run_on(
     changed: Mapping[str, Any] = MappingProxyType({}),
     change: Callable[[FitSettings], FitSettings] = lambda settings: settings,
     results: bool = True,
+    restarts: int | None = None,
 ) -> RunView:
     """`run`, with rank 0 of a comm, whose other ranks are in `sharing.serve_rank`; the same numbers, however many.
 
-    changed: keys of [run] and their values; results: whether to write the best individual and the report at the end.
-    Raises what `run` does; what another rank has raised names it.
+    changed: keys of [run] and their values; results: whether to write the best individual and the report at the end;
+    restarts: most that one submitted job may have.  Raises what `run` does; what another rank has raised names it.
     """
+    job = this_job()
+    with heard(in_job=job is not None) as ears:
+        return _run_on(comm, fit, folder, calls, changed, change, results, Departure(ears, job, most_restarts=restarts))
+
+
+def _run_on(
+    comm: Comm | None,
+    fit: str | Path | FitSettings,
+    folder: str | Path | None,
+    calls: Calls,
+    changed: Mapping[str, Any],
+    change: Callable[[FitSettings], FitSettings],
+    results: bool,
+    departure: Departure,
+) -> RunView:
     settings = change(fit if isinstance(fit, FitSettings) else load_settings(fit))
     base = Path.cwd() if isinstance(fit, FitSettings) else Path(fit).resolve().parent
     settings = settings.model_copy(update={"run": settings.run.model_copy(update=dict(changed))})
@@ -107,7 +132,8 @@ def run_on(
     with naming(fit):
         factory = simulator_factory(problem.cell, problem.stimuli, engine_settings)
     workers, watched = engine_settings.workers, Timeline()
-    progress = Progress(calls.on_evaluated if comm is None else None)
+    on_evaluated = departure.telling(calls.on_evaluated)
+    progress = Progress(on_evaluated if comm is None else None)
     with (
         Processes({SERVICE: factory}, workers, progress.within, watched.worked) as simulators,
         Processes({SCORER: problem.feature_factory()}, workers, on_worked=watched.worked) as scorers,
@@ -122,11 +148,15 @@ def run_on(
         evaluate = Evaluator(problem, simulator, scorers, SideBySide(), watched, progress)
         work = sharing.Measuring(evaluate, simulator, (simulators, scorers), watched)
         with (
-            sharing.shared(comm, work, plan, watched, calls.on_evaluated, calls.on_block) as evaluate,
-            terminated_like_interrupted(),
+            sharing.shared(
+                comm and listening(comm, departure), work, plan, watched, on_evaluated, calls.on_block
+            ) as evaluate,
             _followed(place, header, settings.run.generations, chosen.note) as (ledger, journal),
+            counted(ledger, departure, 1 if comm is None else comm.size),
         ):
-            journal.reason = _generations(journal, ledger, problem, evaluate, watched, calls.on_generation)
+            # On several ranks it is the main thread that looks, while it listens to them.
+            leave = partial(left_in_time, departure, work.cancel if comm is None else None)
+            journal.reason = _generations(journal, ledger, problem, evaluate, leave, watched, calls.on_generation)
             if results:
                 write_results(place, ledger, problem, simulator, engine.hoc)
     return open_run(place)
@@ -141,6 +171,9 @@ def _followed(
         journal = run_folder.StatusWriter(place, ledger, generations, note)
         try:
             yield ledger, journal
+        except Unfinished as error:
+            journal.ended("waiting", str(error))
+            raise
         except BaseException as error:
             journal.ended("stopped", "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
             raise
@@ -152,6 +185,7 @@ def _generations(
     ledger: Ledger,
     problem: Problem,
     evaluate: Evaluator | Scored,
+    leave: Callable[[Evaluate], AbstractContextManager[Evaluate]],
     timeline: Timeline,
     on_generation: Callable[[Generation, Standing], Any] | None,
 ) -> str:
@@ -173,6 +207,7 @@ def _generations(
         if on_generation:
             on_generation(generation, standing)
 
-    reason = run_generations(course, evaluate, ledger, ends, after, timeline)
+    with leave(evaluate) as in_time:
+        reason = run_generations(course, in_time, ledger, ends, after, timeline)
     ledger.merge()
     return reason

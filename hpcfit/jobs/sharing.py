@@ -21,10 +21,11 @@ from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.problem import SCORER, Evaluator, Measured, Problem, Scored
 from hpcfit.biophys.settings import FitSettings
 from hpcfit.config import validate
-from hpcfit.errors import HpcfitError, InputError
+from hpcfit.errors import HpcfitError, InputError, Unfinished
 from hpcfit.jobs import folder as run_folder
 from hpcfit.jobs.calls import OnBlock
 from hpcfit.jobs.clocks import Clocks
+from hpcfit.jobs.leaving import SIGNAL
 from hpcfit.jobs.signals import left_to_rank_0
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.ledger import Header
@@ -32,9 +33,13 @@ from hpcfit.population.timeline import Timeline
 from hpcfit.run.comm import Comm
 from hpcfit.run.driver import Driver, Plan, dismiss, serve
 from hpcfit.run.hand import Answer, Work
-from hpcfit.run.mpi import launched_ranks, world
+from hpcfit.run.mpi import launched_ranks, leave_last, world
 from hpcfit.run.pipeline import SideBySide
 from hpcfit.run.processes import Processes
+from hpcfit.run.slurm.environment import this_job
+
+_HASTE_S = 5.0
+"""For goodbyes when a job ends: a rank that was killed is the reason at times, and SIGKILL comes to the others."""
 
 
 @contextmanager
@@ -59,7 +64,9 @@ def ranks(mpi: bool | None) -> Iterator[Comm | None]:
     except (HpcfitError, KeyboardInterrupt) as error:
         if comm.rank:
             _aborted(comm, error)
-        _dismissed(comm, getattr(error, "exit_code", 130), str(error))
+        code = getattr(error, "exit_code", 130)
+        _dismissed(comm, code, str(error))
+        leave_last(comm)
         raise
     except BaseException as error:
         _aborted(comm, error)
@@ -77,16 +84,24 @@ def _aborted(comm: Comm, error: BaseException) -> None:
 
 
 def _dismissed(comm: Comm, code: int, why: str) -> None:
-    """All is written.  A rank that does not say goodbye is deep in something, or gone: MPI would wait for it."""
-    if not dismiss(comm):
+    """All is written.  A rank that does not say goodbye is deep in something, or gone: MPI would wait for it.
+
+    A job that is ended with 0 is not ended by every launcher; when this one is started again, it finds all done.
+    """
+    patience = {"patience_s": _HASTE_S} if code == Unfinished.exit_code else {}
+    if not dismiss(comm, **patience):
         print(f"hpcfit: a rank does not answer; the job is ended.  {why}", file=sys.stderr, flush=True)
         sys.stdout.flush()
-        comm.abort(code)
+        comm.abort(code or Unfinished.exit_code)
 
 
 def serve_rank(comm: Comm) -> None:
     """What every rank but 0 does."""
-    with left_to_rank_0() as leave:
+
+    def tell(number: int) -> None:
+        comm.send(0, {"kind": SIGNAL, "number": number})
+
+    with left_to_rank_0(this_job() is not None, tell) as leave:
         serve(comm, lambda plan: _built(comm, plan), leave)
 
 
@@ -136,9 +151,10 @@ class Measuring:
                 forget.taken()
             return answer
 
-        return Work(do, self._cancel, self._quantum())
+        return Work(do, self.cancel, self._quantum())
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """From another thread: what is measured is left, by an error."""
         self._cancelled = True
         self.engine.cancel()
         for pool in self._pools:

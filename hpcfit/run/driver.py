@@ -138,12 +138,12 @@ class Driver:
             self._on_worked(rank, now_s - answer.seconds, answer)
 
 
-def dismiss(comm: Comm) -> bool:
+def dismiss(comm: Comm, patience_s: float = _GOODBYE_S) -> bool:
     """End the other ranks' `serve`; False when one has not said goodbye after a while: deep in work, or gone."""
     waiting = set(range(1, comm.size))
     for rank in waiting:
         comm.send(rank, {"kind": "stop"})
-    ends = time.monotonic() + _GOODBYE_S
+    ends = time.monotonic() + patience_s
     while waiting and time.monotonic() < ends:
         message = comm.receive(0.1)
         if message is not None and message.head["kind"] == "goodbye":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hpcfit.errors import EngineError
-from hpcfit.run.comm import NO_ARRAYS, Arrays, Message, check_rank, decoded, encoded
+from hpcfit.run.comm import NO_ARRAYS, Arrays, Comm, Message, check_rank, decoded, encoded
 from hpcfit.run.slurm.environment import step_tasks
 
 _HEAD, _ARRAY = 1, 2
@@ -21,6 +21,7 @@ _MOST_BYTES = 1 << 30
 """Of one MPI message: counts are 32 bits wide before MPI-4."""
 _MOST_CORES = 1 << 13
 """Of one machine."""
+_OTHERS_LEAVE_S = 1.0
 _LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 _SHORTEST_S, _LONGEST_S = 2e-5, 1e-3
 """Between two looks for a message: MPI's own waiting would take a whole core from the kernels."""
@@ -88,6 +89,10 @@ class MpiComm:
         """See Comm.abort.  Does not return."""
         self._comm.Abort(code)
 
+    def end(self) -> None:
+        """MPI is over for this rank once it is for all of them; nothing of it may be used after that."""
+        self._mpi.Finalize()
+
     def _message(self, found: Any, status: Any) -> Message:
         source, text = status.Get_source(), np.empty(status.Get_count(self._mpi.BYTE), np.uint8)
         found.Recv([text, self._mpi.BYTE])
@@ -127,6 +132,17 @@ def world() -> MpiComm:
     if mpi.Query_thread() < mpi.THREAD_FUNNELED:
         raise EngineError("this MPI library allows no threads (MPI.THREAD_FUNNELED); use one that was built with them")
     return MpiComm(mpi)
+
+
+def leave_last(comm: Comm) -> None:
+    """Rank 0 ends MPI, and gives the others time to be gone before it reports by its exit code what has happened.
+
+    A launcher that ends a job when one rank fails (srun --kill-on-bad-exit) kills those that are still on their way
+    out, and then says that they were killed in place of rank 0's code.
+    """
+    if isinstance(comm, MpiComm) and comm.size > 1:
+        comm.end()
+        time.sleep(_OTHERS_LEAVE_S)
 
 
 def _mpi4py() -> Any:
