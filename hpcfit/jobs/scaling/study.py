@@ -17,7 +17,7 @@ from hpcfit.jobs.scaling.raw import Raw
 from hpcfit.jobs.scaling.report import summary_text, write_report
 from hpcfit.jobs.scaling.statistics import LEAST
 from hpcfit.jobs.scaling.summary import summarised, write_summary
-from hpcfit.jobs.signals import terminated_like_interrupted
+from hpcfit.jobs.signals import heard
 from hpcfit.population.files import make_folder
 from hpcfit.run.launch import Kind as LauncherKind
 from hpcfit.run.launch import launcher
@@ -78,7 +78,7 @@ def scaling_study(
     fits = {point: sized(problem, point, asked.workers) for point in design.points}
     base, raw = file.resolve().parent, Raw(place)
     make_folder(place)
-    with run_folder.sole_writer(place, "measuring there", "--out"), terminated_like_interrupted():
+    with run_folder.sole_writer(place, "measuring there", "--out"), heard(in_job=False):
         raw.begun(_identity(kind, problem, base, asked.workers))
         study = measuring.Study(design, fits, base, place, starts, say)
         ended = measuring.measure(study, raw)
