@@ -29,3 +29,7 @@ class StorageError(HpcfitError):
 
 class EngineError(HpcfitError):
     """A simulator cannot be started on this machine, or its workers die at once."""
+
+
+class SchedulerError(HpcfitError):
+    """SLURM cannot be asked, or refuses a job: a command is missing, no controller answers, a limit is passed."""

@@ -18,17 +18,24 @@ def fit(
     mpi: Annotated[
         bool | None, typer.Option(help="Share the fit among MPI ranks.", show_default="if a launcher started several")
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(help="serial, processes, mpi, array (of SLURM), submitit or ray: what shares the work."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Ranks that the executor starts beside this one.")] = None,
+    site: Annotated[str | None, typer.Option(help="Site file: what array and submitit ask SLURM for.")] = None,
 ) -> None:
     """Run a fit, or go on with it: the same command resumes where it stopped."""
     from hpcfit import jobs
-    from hpcfit.jobs import sharing
+    from hpcfit.jobs import executors, sharing
     from hpcfit.report.live import Progress
     from hpcfit.report.summary import fit_summary
 
     changed = {"generations": generations, "timeline": timeline or None}
     changed = {name: value for name, value in changed.items() if value is not None}
+    note = lambda text: typer.echo(f"note: {text}", err=True)  # noqa: E731
     try:
-        with sharing.ranks(mpi) as comm:
+        with executors.ranks(executors.chosen(executor, mpi, workers, site), file, run, note) as comm:
             if comm is not None and comm.rank:
                 return sharing.serve_rank(comm)
             settings = jobs.load_settings(file)
@@ -36,7 +43,7 @@ def fit(
                 calls = jobs.Calls(
                     on_generation=lambda generation, standing: progress.generation(generation, standing.best),
                     on_evaluated=progress.evaluating,
-                    on_note=lambda note: typer.echo(f"note: {note}", err=True),
+                    on_note=note,
                 )
                 view = jobs.run_on(comm, file, run, calls, changed)
     except KeyboardInterrupt:
