@@ -13,7 +13,7 @@ RESTARTS = "HPCFIT_RESTARTS_MOST"
 
 
 @app.command()
-def fit(
+def fit(  # noqa: PLR0913 - options of a command
     file: FitFile,
     run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="In place of run.generations; extends a run.")] = None,
@@ -29,18 +29,25 @@ def fit(
         int | None,
         typer.Option(min=0, envvar=RESTARTS, help="Most restarts of one SLURM job; then exit code 1."),
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(help="serial, processes, mpi, array (of SLURM), submitit or ray: what shares the work."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Ranks that the executor starts beside this one.")] = None,
+    site: Annotated[str | None, typer.Option(help="Site file: what array and submitit ask SLURM for.")] = None,
 ) -> None:
     """Run a fit, or go on with it: the same command resumes where it stopped."""
     from hpcfit import jobs
-    from hpcfit.jobs import sharing
+    from hpcfit.jobs import executors, sharing
     from hpcfit.jobs.changes import changed_settings
     from hpcfit.report.live import Progress
     from hpcfit.report.summary import fit_summary
 
     changed = {"generations": generations, "timeline": timeline or None}
     changed = {name: value for name, value in changed.items() if value is not None}
+    note = lambda text: typer.echo(f"note: {text}", err=True)  # noqa: E731
     try:
-        with sharing.ranks(mpi) as comm:
+        with executors.ranks(executors.chosen(executor, mpi, workers, site), file, run, note) as comm:
             if comm is not None and comm.rank:
                 return sharing.serve_rank(comm)
             settings = changed_settings(file, assignments or ())
@@ -48,7 +55,7 @@ def fit(
                 calls = jobs.Calls(
                     on_generation=lambda generation, standing: progress.generation(generation, standing.best),
                     on_evaluated=progress.evaluating,
-                    on_note=lambda note: typer.echo(f"note: {note}", err=True),
+                    on_note=note,
                 )
                 view = jobs.run_on(comm, file, run, calls, changed, lambda _: settings, restarts=restarts)
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ from hpcfit.population.loop import Standing, run_generations
 from hpcfit.population.progress import Progress
 from hpcfit.population.timeline import Timeline, TimelineFile
 from hpcfit.report.run_view import RunView, open_run
-from hpcfit.run.comm import Comm
+from hpcfit.run.comm import Link
 from hpcfit.run.pipeline import SideBySide
 from hpcfit.run.processes import Processes
 from hpcfit.run.slurm.environment import this_job
@@ -88,7 +88,7 @@ def run(
 
 
 def run_on(
-    comm: Comm | None,
+    comm: Link | None,
     fit: str | Path | FitSettings,
     folder: str | Path | None = None,
     calls: Calls = NO_CALLS,
@@ -108,7 +108,7 @@ def run_on(
 
 
 def _run_on(
-    comm: Comm | None,
+    comm: Link | None,
     fit: str | Path | FitSettings,
     folder: str | Path | None,
     calls: Calls,

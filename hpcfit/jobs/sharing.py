@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcfit.biophys.engines.interface import Engine, cores
+from hpcfit.biophys.engines.interface import Engine, Status, cores
 from hpcfit.biophys.engines.memory import memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.problem import SCORER, Evaluator, Measured, Problem, Scored
@@ -30,7 +30,7 @@ from hpcfit.jobs.signals import left_to_rank_0
 from hpcfit.jobs.simulators import choose_simulator, simulator_factory
 from hpcfit.population.ledger import Header
 from hpcfit.population.timeline import Timeline
-from hpcfit.run.comm import Comm
+from hpcfit.run.comm import Comm, Link
 from hpcfit.run.driver import Driver, Plan, dismiss, serve
 from hpcfit.run.hand import Answer, Work
 from hpcfit.run.mpi import launched_ranks, leave_last, world
@@ -95,14 +95,20 @@ def _dismissed(comm: Comm, code: int, why: str) -> None:
         comm.abort(code or Unfinished.exit_code)
 
 
-def serve_rank(comm: Comm) -> None:
-    """What every rank but 0 does."""
+def serve_rank(comm: Link) -> None:
+    """What every rank of MPI but 0 does."""
 
     def tell(number: int) -> None:
         comm.send(0, {"kind": SIGNAL, "number": number})
 
     with left_to_rank_0(this_job() is not None, tell) as leave:
-        serve(comm, lambda plan: _built(comm, plan), leave)
+        if not serve(comm, lambda plan: _built(comm, plan), leave):
+            raise KeyboardInterrupt
+
+
+def serve_seat(link: Link, leave: Callable[[], bool]) -> None:
+    """What a worker of a team does; `leave`: see run/team/seat.py."""
+    serve(link, lambda plan: _built(link, plan), leave)
 
 
 def plan_of(settings: FitSettings, base: Path, header: Header) -> Plan:
@@ -114,7 +120,7 @@ def plan_of(settings: FitSettings, base: Path, header: Header) -> Plan:
     return {"settings": run_folder.json_settings(settings, base), "base": str(base), "same": _same(header)}
 
 
-def sized(problem: Problem, comm: Comm) -> Problem:
+def sized(problem: Problem, comm: Link) -> Problem:
     """The problem, simulated by this rank's part of its machine where the settings leave that open."""
     engine = problem.settings.engine
     changed: dict[str, Any] = {"workers": engine.workers or comm.cores}
@@ -151,7 +157,14 @@ class Measuring:
                 forget.taken()
             return answer
 
-        return Work(do, self.cancel, self._quantum())
+        return Work(do, self.cancel, self._quantum(), self._failed)
+
+    def _failed(self, rows: np.ndarray, why: str) -> Answer:
+        """Individuals that no rank survives are as those whose simulator dies."""
+        problem = self.evaluator.problem
+        features = np.full((len(rows), len(problem.targets.terms)), np.nan)
+        statuses = np.full((len(rows), len(problem.scored_stimuli)), Status.CRASHED, np.int8)
+        return Answer({"features": features, "statuses": statuses}, {"reason": why, "unread": 0})
 
     def cancel(self) -> None:
         """From another thread: what is measured is left, by an error."""
@@ -168,7 +181,7 @@ class Measuring:
 
 @contextmanager
 def shared(
-    comm: Comm | None,
+    comm: Link | None,
     measuring: Measuring,
     plan: Plan,
     timeline: Timeline,
@@ -204,7 +217,7 @@ def _gathered(arrays: Mapping[str, np.ndarray], heads: Sequence[Mapping[str, Any
 
 
 @contextmanager
-def _built(comm: Comm, plan: Plan) -> Iterator[Work]:
+def _built(comm: Link, plan: Plan) -> Iterator[Work]:
     """The work of this rank, from what rank 0 has sent.
 
     Raises

@@ -1,14 +1,15 @@
 """How do the processes of one job talk?  Messages of a small JSON head and arrays; nothing is ever pickled.
 
-Three forms with one promise: alone (here), N pretended ranks as threads of one process (here, for tests and rehearsal),
-and MPI (run/mpi.py).
+`Link` is what sharing work needs: rank 0 and the others, who may come late and leave early (run/team/, run/ray.py).
+`Comm` is more: all ranks are there from the start to the end, and any two may talk.  Three forms of it: alone (here),
+N pretended ranks as threads of one process (here, for tests and rehearsal), and MPI (run/mpi.py).
 """
 
 import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -31,10 +32,13 @@ class Message:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Comm(Protocol):
-    """The ranks of a job, as one of them sees them.  Only the thread that made it may use it.
+class Link(Protocol):
+    """Rank 0 and the others, as one of them sees them.  Only the thread that made it may use it.
 
-    Messages between two ranks arrive in the order they were sent; a rank may send to itself.
+    Messages between two ranks arrive in the order they were sent.  Rank 0 of a link whose ranks come and go receives
+    `{"kind": "left", "why": ..., "blame": ...}` in the name of one that is gone, at once when that is known, and from
+    then on nothing of it; one that comes in its place begins anew, by its first message.  blame: it may have died of
+    its work, not by the hand of whoever ran it.
     """
 
     rank: int
@@ -43,9 +47,13 @@ class Comm(Protocol):
     """Cores for this rank: those it may use, shared evenly with other ranks that may use them."""
     neighbours: int
     """Ranks on this machine, this one among them."""
+    notice_s: float
+    """When a rank dies, rank 0 knows after so long, s; 0 where it knows at once, or ends with it."""
 
     def send(self, to: int, head: Mapping[str, Any], arrays: Arrays = NO_ARRAYS) -> None:
         """Send a message; never waits for the receiver.  The caller leaves the arrays as they are from here on.
+
+        To a rank that is not there (now), it is lost.
 
         Raises
         ------
@@ -59,6 +67,22 @@ class Comm(Protocol):
     def receive(self, timeout_s: float = 0.0) -> Message | None:
         """The next message from anyone, or None when none comes in time."""
         ...
+
+    def begin(self) -> None:
+        """Rank 0: call the other ranks, if they are not there anyway.  Raises EngineError when they cannot be."""
+        ...
+
+    def present(self) -> Sequence[int]:
+        """The other ranks that messages reach now."""
+        ...
+
+    def awaited(self) -> int:
+        """How many ranks are not there and may still come."""
+        ...
+
+
+class Comm(Link, Protocol):
+    """The ranks of a job that begins and ends with all of them; a rank may also send to itself."""
 
     def barrier(self) -> None:
         """Wait until all ranks are here; what they sent may still be on its way."""
@@ -107,6 +131,8 @@ class _Mailbox:
 class DryRunComm:
     """One of several pretended ranks; they share nothing but messages, whose arrays are copied."""
 
+    notice_s = 0.0
+
     def __init__(self, rank: int, shared: _Mailbox) -> None:
         self.rank, self.size = rank, len(shared.queues)
         self.cores, self.neighbours = max(1, available_cores() // self.size), self.size
@@ -133,6 +159,17 @@ class DryRunComm:
             except queue.Empty:
                 if left <= 0:
                     return None
+
+    def begin(self) -> None:
+        """They are there.  See Link.begin."""
+
+    def present(self) -> Sequence[int]:
+        """See Link.present."""
+        return [rank for rank in range(self.size) if rank != self.rank]
+
+    def awaited(self) -> int:
+        """None.  See Link.awaited."""
+        return 0
 
     def barrier(self) -> None:
         """See Comm.barrier."""

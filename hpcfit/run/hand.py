@@ -28,12 +28,14 @@ class Work:
     """What a rank does with rows, and how it is made to leave early, by any exception.
 
     cancel: called from another thread, perhaps more than once, and perhaps just as `do` ends: the next `do` must not
-    suffer from it.  quantum: rows that it can do at once without leaving part of the rank idle.
+    suffer from it.  quantum: rows that it can do at once without leaving part of the rank idle.  failed(rows, why):
+    what stands for rows (n, P) of which ranks have died.
     """
 
     do: Callable[[np.ndarray], Answer]
     cancel: Callable[[], None]
     quantum: int = 1
+    failed: Callable[[np.ndarray, str], Answer] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ main thread calls MPI (MPI.THREAD_FUNNELED), also while kernels work in others.
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ def launched_ranks(environment: Mapping[str, str] = os.environ) -> int:
 
 class MpiComm:
     """The ranks of MPI's world."""
+
+    notice_s = 0.0
 
     def __init__(self, mpi: Any) -> None:
         """`mpi`: the module mpi4py.MPI."""
@@ -76,6 +78,17 @@ class MpiComm:
                 return None
             time.sleep(min(pause_s, left))
             pause_s = min(2 * pause_s, _LONGEST_S)
+
+    def begin(self) -> None:
+        """They are there.  See Link.begin."""
+
+    def present(self) -> Sequence[int]:
+        """See Link.present."""
+        return [rank for rank in range(self.size) if rank != self.rank]
+
+    def awaited(self) -> int:
+        """None: when a rank dies the job ends.  See Link.awaited."""
+        return 0
 
     def barrier(self) -> None:
         """See Comm.barrier."""

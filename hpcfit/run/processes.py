@@ -216,9 +216,7 @@ class _Worker:
 
     def shorten_log(self) -> None:
         """Drop what the process printed when it is too much."""
-        if os.fstat(self._log.fileno()).st_size > _LOG_LIMIT_BYTES:
-            self._log.truncate(0)
-            self._log.seek(0)  # for the process too: it writes at the same position
+        shorten(self._log)
 
     def _obituary(self) -> Outcome:
         try:
@@ -226,19 +224,13 @@ class _Worker:
         except subprocess.TimeoutExpired:
             cause = "closed its connection and went on"
         else:
-            cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        words = self._last_words()
+            cause = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        words = last_words(self._log)
         self.kill()
         if self._began_s is None:
             raise _FalseStart(f"the last one {cause}{words}")
         seconds = time.monotonic() - self._began_s
         return Outcome(Fate.DIED, None, f"its process {cause}{words}", seconds, self._began_s)
-
-    def _last_words(self) -> str:
-        size = os.fstat(self._log.fileno()).st_size
-        self._log.seek(max(0, size - _LAST_WORDS_BYTES))
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f"; it last said: {lines[-1].strip()}" if lines else ""
 
 
 def _started(log: IO[bytes]) -> tuple[Connection, subprocess.Popen[bytes]]:
@@ -257,7 +249,22 @@ def _started(log: IO[bytes]) -> tuple[Connection, subprocess.Popen[bytes]]:
     return connection, process
 
 
-def _signal_name(number: int) -> str:
+def shorten(log: IO[bytes]) -> None:
+    """Drop what a process has printed when it is too much."""
+    if os.fstat(log.fileno()).st_size > _LOG_LIMIT_BYTES:
+        log.truncate(0)
+        log.seek(0)  # for the process too: it writes at the same position
+
+
+def last_words(log: IO[bytes]) -> str:
+    """The last line of what it has printed, to be put behind how it ended."""
+    log.seek(max(0, os.fstat(log.fileno()).st_size - _LAST_WORDS_BYTES))
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return f"; it last said: {lines[-1].strip()}" if lines else ""
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal

@@ -68,7 +68,7 @@ def _portable(outcome: Outcome) -> bytes:
         return pickle.dumps(Outcome(Fate.FAILED, None, reason, outcome.seconds, outcome.began_s))
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """A parent that is killed takes its workers along, even one that is deep in a simulation (Linux)."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
@@ -79,7 +79,7 @@ def _die_with_parent(parent: int) -> None:
 
 def main() -> None:
     """Entry point: hpcfit.run.worker SOCKET PARENT_PID."""
-    _die_with_parent(int(sys.argv[2]))
+    die_with_parent(int(sys.argv[2]))
     for number in _SIGNALS_FOR_PARENT:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")  # NEURON loads compiled mechanisms that lie in the working folder

@@ -62,3 +62,31 @@ def test_an_overdue_block_is_dealt_once_more_and_the_first_answer_counts():
     assert again is second and dealing.take(1, 9.0) is None, "it has it already"
     assert dealing.answer(second.number, 0, 2.4) and dealing.done
     assert not dealing.answer(second.number, 1, 9.0) and dealing.done_rows == 40
+
+
+def test_a_block_that_ranks_die_of_is_cut_although_it_was_dealt_again_before_each_death_was_known():
+    dealing, now = Dealing(16, 3, 8, pace := Pace()), 0.0
+    pace.took(1, 0.01)
+    first = dealing.take(1, now)
+    for dying, other in ((1, 2), (2, 1)):
+        now += 10.0
+        while (again := dealing.take(other, now)) is not first:  # the rest first
+            dealing.answer(again.number, other, now)
+        dealing.lost(first.number, dying, blame=True)
+    assert first.cut and dealing.cuts == 1 and first.out.keys() == {1}
+    halves = dealing.returned()
+    assert [half.rows for half in halves] == [slice(0, 4), slice(4, 8)] and all(half.suspect for half in halves)
+    assert not dealing.answer(first.number, 1, now), "its parts count, not it"
+    for half in halves:
+        assert dealing.take(0, now, bold=False, last=True) is None
+        assert dealing.take(2, now) is half and dealing.answer(half.number, 2, now)
+    assert dealing.done
+
+
+def test_what_a_rank_had_that_is_not_to_blame_is_dealt_at_once_however_often():
+    dealing = Dealing(8, 2, 8, Pace())
+    for _ in range(10):
+        block = dealing.take(1, 0.0)
+        assert block.rows == slice(0, 8) and dealing.take(0, 0.0) is None
+        dealing.lost(block.number, 1, blame=False)
+    assert dealing.take(0, 0.0, bold=False) is block and block.deaths == 0 and dealing.cuts == 0
