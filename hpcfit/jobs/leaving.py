@@ -15,7 +15,7 @@ import numpy as np
 from hpcfit.errors import HpcfitError, Unfinished
 from hpcfit.jobs.signals import Heard
 from hpcfit.population.loop import Evaluation
-from hpcfit.run.comm import Comm, Message
+from hpcfit.run.comm import Link, Message
 from hpcfit.run.slurm.environment import Job
 
 SAFETY = 1.3
@@ -144,7 +144,7 @@ class Departure:
 class _Listening:
     """A comm whose owner looks, whenever he looks for a message, whether to leave; and hears what other ranks heard."""
 
-    def __init__(self, comm: Comm, departure: Departure) -> None:
+    def __init__(self, comm: Link, departure: Departure) -> None:
         self._comm, self._departure = comm, departure
 
     def __getattr__(self, name: str) -> Any:
@@ -160,9 +160,9 @@ class _Listening:
         return message
 
 
-def listening(comm: Comm, departure: Departure) -> Comm:
+def listening(comm: Link, departure: Departure) -> Link:
     """The comm, for one who may have to leave whatever he waits for: `receive` raises Unfinished."""
-    return cast(Comm, _Listening(comm, departure))
+    return cast(Link, _Listening(comm, departure))
 
 
 @contextmanager

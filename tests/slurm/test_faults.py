@@ -4,7 +4,11 @@ import os
 import signal
 import time
 
+import pytest
+
 from .conftest import GENERATIONS, MOMENT, kill, until
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_lead_signal_and_requeue(fit, same):

@@ -8,6 +8,7 @@ from hpcfit.population.timeline import read_timeline
 
 from .conftest import GENERATIONS
 
+pytestmark = pytest.mark.slow
 HPCFIT = (sys.executable, "-m", "hpcfit.cli")
 
 
