@@ -13,6 +13,8 @@ OVERDUE = 2.0
 """A block that has been out for so many times what it should have taken is dealt again ..."""
 OVERDUE_S = 0.05
 """... and for so long, s: less is noise."""
+_LOOK_AGAIN_S = 0.2 * OVERDUE_S
+"""Nothing was overdue: with a thousand ranks idle, asking for each of them at each message would take seconds."""
 
 
 @dataclass
@@ -56,6 +58,9 @@ class Dealing:
         self._rows, self._ranks, self._quantum, self._pace = rows, ranks, quantum, pace
         self._dealt = self._answered = 0
         self.blocks: list[Block] = []
+        self._open: dict[int, Block] = {}
+        """Dealt, not answered."""
+        self._look_s = 0.0
 
     @property
     def done_rows(self) -> int:
@@ -66,6 +71,10 @@ class Dealing:
     def done(self) -> bool:
         """Is every row answered?"""
         return self._answered == self._rows
+
+    def anything(self, now_s: float) -> bool:
+        """May an idle rank get something now?  Costs next to nothing."""
+        return self._dealt < self._rows or now_s >= self._look_s
 
     def take(self, rank: int, now_s: float) -> Block | None:
         """What an idle rank is to do: the next block, or one that is overdue elsewhere, or nothing for now."""
@@ -82,6 +91,7 @@ class Dealing:
         if block.answered:
             return False
         block.answered = True
+        del self._open[number]
         self._answered += block.size
         self._pace.took(block.size, now_s - began_s)
         return True
@@ -93,15 +103,18 @@ class Dealing:
         block = Block(len(self.blocks), slice(self._dealt, self._dealt + size))
         self._dealt += size
         self.blocks.append(block)
+        self._open[block.number] = block
         return block
 
     def _overdue(self, rank: int, now_s: float) -> Block | None:
         """Of those out longer than they should be, the one tried least, then the oldest."""
+        if not self.anything(now_s):
+            return None
         late = [
             block
-            for block in self.blocks
-            if not block.answered
-            and rank not in block.out
+            for block in self._open.values()
+            if rank not in block.out
             and now_s - max(block.out.values(), default=now_s) > max(OVERDUE_S, OVERDUE * self._pace.row_s * block.size)
         ]
+        self._look_s = 0.0 if late else now_s + _LOOK_AGAIN_S
         return min(late, key=lambda block: (block.tried, block.number), default=None)

@@ -46,6 +46,9 @@ class Driver:
         self._out: dict[int, tuple[int, Block]] = {}
         """Ticket -> rank and block; of earlier generations too, until its rank has left it."""
         self._ticket = 0
+        self._there: set[int] = set()
+        """Ranks but 0 that have been ready."""
+        self._told: dict[str, np.ndarray] = {}
         for rank in range(1, comm.size):
             comm.send(rank, {"kind": "plan", "plan": dict(plan)})
 
@@ -54,6 +57,13 @@ class Driver:
 
     def __exit__(self, *_: object) -> None:
         self._hand.close()
+
+    def tell(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """What every rank's work is to know for the rows that it gets from now on, also one that joins later."""
+        self._told = dict(arrays)
+        self._work.told(self._told)
+        for rank in sorted(self._there):
+            self._comm.send(rank, {"kind": "told"}, self._told)
 
     def map(self, rows: np.ndarray, on_done: OnDone = lambda done, of: None) -> tuple[dict[str, np.ndarray], list[Any]]:
         """Arrays with as many rows as `rows` (n, P), and the answers' heads, in the order of the rows.
@@ -92,10 +102,12 @@ class Driver:
         return _together(len(rows), dealing.blocks, answers)
 
     def _deal(self, dealing: Dealing, rows: np.ndarray) -> None:
+        if not dealing.anything(time.monotonic()):
+            return
         for rank in sorted(self._idle, reverse=True):  # this rank last: the others' work takes its way first
             block = dealing.take(rank, time.monotonic())
-            if block is None:
-                continue
+            if block is None:  # an idle rank has nothing, so there is nothing for the others either
+                break
             ticket, self._ticket = self._ticket, self._ticket + 1
             self._idle.remove(rank)
             self._out[ticket] = (rank, block)
@@ -106,6 +118,8 @@ class Driver:
 
     def _drop_others(self, block: Block) -> None:
         """Whoever else has the block may leave it."""
+        if block.tried == 1:
+            return
         for ticket, (rank, other) in self._out.items():
             if other is block and rank:
                 self._comm.send(rank, {"kind": "drop", "ticket": ticket})
@@ -129,6 +143,9 @@ class Driver:
         self._idle.add(rank)
         if head["kind"] == "ready":
             self._quantum = max(self._quantum, head["quantum"])
+            self._there.add(rank)
+            if self._told:
+                self._comm.send(rank, {"kind": "told"}, self._told)
             return []
         answer = Answer(message.arrays, head["head"], head["seconds"]) if head["kind"] == "answer" else None
         return [(rank, head["ticket"], answer)]
@@ -171,6 +188,8 @@ def serve(comm: Comm, build: Builder, leave: Callable[[], bool] = lambda: False)
             kind = message.head["kind"]
             if kind == "plan":
                 hand = _begun(comm, build, message.head["plan"], stack)
+            elif kind == "told" and hand is not None:
+                hand.told(message.arrays)
             elif kind == "rows" and hand is not None:
                 hand.give(message.head["ticket"], message.arrays["rows"])
             elif kind == "drop" and hand is not None:
