@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "jobs": {"biophys", "lfads", "sofo", "evolve", "population", "run", "report", *BASE},
     "cli": {"jobs", "report", "doctor", *BASE},
 }
-# The public face of the package: names only.  hpcfit.run(...) is a verb of jobs, see hpcfit/run/__init__.py.
-PUBLIC = {"hpcfit": {"biophys", "jobs", "run"}, "hpcfit.run": {"jobs"}}
+# The public face of the package: names only.  hpcfit.run(...) is a verb of jobs, see hpcfit/run/__init__.py.  MPI is
+# initialised before jobs are imported, see hpcfit/cli/ranks.py.
+PUBLIC = {"hpcfit": {"biophys", "jobs", "run"}, "hpcfit.run": {"jobs"}, "hpcfit.cli.ranks": {"run"}}
 
 # Packages of others that only some modules may import (a prefix of the module's name), here and nowhere else.
 MAY_IMPORT_FOREIGN = {

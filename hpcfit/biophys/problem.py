@@ -92,12 +92,26 @@ class Measured:
         Of the first simulation that failed; "" when none did.
     unread
         Traces of good simulations that the feature extractor itself failed on.
+    contributions, undefined
+        What `scored` gives, where it is known already.
     """
 
     features: np.ndarray
     statuses: np.ndarray
     reason: str = ""
     unread: int = 0
+    contributions: np.ndarray | None = None
+    undefined: int = 0
+
+    def scored(self, problem: Problem, terms: Sequence[Term]) -> "Measured":
+        """With what every term adds to the score, (individuals, score functions), and how many features were undefined
+        although the simulation went well: of no individual does it depend on the others, once units are known.
+        """
+        if self.contributions is not None:
+            return self
+        columns = [problem.scored_stimuli.index(term.stimulus) for term in terms]
+        parts, undefined = contributions(self.features, self.statuses[:, columns], terms, problem.settings.penalties)
+        return replace(self, contributions=parts, undefined=int(undefined.sum()))
 
 
 class Scored:
@@ -119,8 +133,9 @@ class Scored:
         self._measure = measure
         self._timeline = timeline
         self._forget = forget
-        self.terms: tuple[Term, ...] | None = None
-        """Score functions in the units that count, from generation 0 on: some are told in ranges over it."""
+        terms = problem.targets.terms
+        self.terms: tuple[Term, ...] | None = None if any(term.unit == "range" for term in terms) else terms
+        """Score functions in the units that count; where some are told in ranges over generation 0, from then on."""
 
     def go_on(self, first_features: np.ndarray) -> None:
         """Take generation 0 from the ledger of a run that goes on: its features, (individuals, score functions)."""
@@ -131,17 +146,16 @@ class Scored:
         problem, begun = self.problem, time.monotonic()
         parameters = problem.space.physical(vectors)
         found = self._measure(parameters)
-        features, statuses = found.features, found.statuses
+        statuses = found.statuses
         refuse_divergence(statuses, found.reason, self._engine)
-        columns = [problem.scored_stimuli.index(term.stimulus) for term in problem.targets.terms]
-        status = statuses[:, columns]
         if self.terms is None:
-            self.terms = with_ranges(problem.targets.terms, features)
-        parts, undefined = contributions(features, status, self.terms, problem.settings.penalties)
+            self.terms = with_ranges(problem.targets.terms, found.features)
+        found = found.scored(problem, self.terms)
+        assert found.contributions is not None
         arrays = {
             "parameters": parameters,
-            "features": features,
-            "contributions": parts,
+            "features": found.features,
+            "contributions": found.contributions,
             "statuses": statuses,
         }
         # Of the clock: what simulation hid of the scoring took no time.
@@ -150,10 +164,10 @@ class Scored:
         if self._forget:
             self._timeline.taken()
         timings = {"simulate": sides.simulate_s, "score": alone_s, "score_hidden": sides.both_s}
-        tally = {"evaluations": len(vectors), "undefined_features": int(undefined.sum())}
+        tally = {"evaluations": len(vectors), "undefined_features": found.undefined}
         tally |= {"unread_traces": found.unread}
         tally |= {status.name.lower(): int(np.sum(statuses == status)) for status in Status if status}
-        return Evaluation(parts.sum(axis=1), arrays, tally, timings)
+        return Evaluation(found.contributions.sum(axis=1), arrays, tally, timings)
 
 
 class Evaluator:

@@ -37,6 +37,9 @@ def fit(  # noqa: PLR0913 - options of a command
     site: Annotated[str | None, typer.Option(help="Site file: what array and submitit ask SLURM for.")] = None,
 ) -> None:
     """Run a fit, or go on with it: the same command resumes where it stopped."""
+    from hpcfit.cli.ranks import mpi_first
+
+    mpi_first({"mpi": True, None: mpi}.get(executor, False))
     from hpcfit import jobs
     from hpcfit.jobs import executors, sharing
     from hpcfit.jobs.changes import changed_settings

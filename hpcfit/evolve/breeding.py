@@ -5,6 +5,9 @@ Shared by every strategy whose offspring have parents: they differ in who surviv
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +16,9 @@ import numpy as np
 from hpcfit.evolve.operators import Crossover, Mutation
 from hpcfit.evolve.strategy import NO_PARENT, Offspring, Operator
 from hpcfit.evolve.streams import SEED_BITS, draws, require_unsigned
+
+_PART = 1 << 14
+"""Members whose offspring are made in one piece: enough to fill vectors, few enough to stay in the cache."""
 
 
 @final
@@ -93,18 +99,40 @@ class Breeding:
                 f"{(self.parents, self.dimensions)}; resume with the settings the run was started with"
             )
         operator, one, other = self._choices(generation)
-        shape = (self.offspring, self.dimensions)
+        vectors = np.empty((self.offspring, self.dimensions))
+
+        def make(first: int) -> None:
+            part = slice(first, min(first + _PART, self.offspring))
+            vectors[part] = self._varied(generation, first, pool, operator[part], one[part], other[part])
+
+        _each(make, range(0, self.offspring, _PART))
+        crossed = np.flatnonzero(operator == Operator.CROSSOVER)
+        parents = np.stack([pool_ids[one], np.full(self.offspring, NO_PARENT)], axis=1)
+        parents[crossed, 1] = pool_ids[other[crossed]]
+        return Offspring(generation, self.ids(generation), vectors, parents, operator)
+
+    def _varied(
+        self,
+        generation: int,
+        first: int,
+        pool: np.ndarray,
+        operator: np.ndarray,
+        one: np.ndarray,
+        other: np.ndarray,
+    ) -> np.ndarray:
+        """(members, P) offspring.  pool: (mu, P); operator, one, other: (members,), the parents by their place in it.
+
+        first: which member the first row is.  Only crossover looks at `other`.
+        """
         # Every member has all three numbers per gene, used or not: what one consumes must not shift another's.
-        u = [draws(self.seed, generation, f"gene {k}", shape) for k in range(3)]
+        u = [draws(self.seed, generation, f"gene {k}", (len(one), self.dimensions), first) for k in range(3)]
         crossed = np.flatnonzero(operator == Operator.CROSSOVER)
         mutated = np.flatnonzero(operator == Operator.MUTATION)
         vectors = pool[one]
         mates = pool[other[crossed]]
         vectors[crossed] = self.crossover.child(vectors[crossed], mates, [numbers[crossed] for numbers in u])
         vectors[mutated] = self.mutation.mutant(vectors[mutated], [numbers[mutated] for numbers in u])
-        parents = np.stack([pool_ids[one], np.full(self.offspring, NO_PARENT)], axis=1)
-        parents[crossed, 1] = pool_ids[other[crossed]]
-        return Offspring(generation, self.ids(generation), vectors, parents, operator)
+        return vectors
 
     def _choices(self, generation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(lambda,) each: the operator, and the ranks of two distinct parents (the second for crossover)."""
@@ -115,6 +143,17 @@ class Breeding:
         one = _tournament(u[:, 1], self.parents, self.tournament)
         other = _tournament(u[:, 2], max(self.parents - 1, 1), self.tournament)
         return operator, one, other + (other >= one)
+
+
+def _each(make: Callable[[int], None], firsts: Sequence[int]) -> None:
+    """Calls make with each, in as many threads as there are cores: rank 0 makes the offspring of a thousand others."""
+    if len(firsts) < 2:
+        for first in firsts:
+            make(first)
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(cores, len(firsts))) as threads:
+        list(threads.map(make, firsts))
 
 
 def uniform_generation(seed: int, ids: np.ndarray, dimensions: int, start: np.ndarray | None = None) -> Offspring:

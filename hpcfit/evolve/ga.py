@@ -165,7 +165,25 @@ class GeneticAlgorithm:
 
 def _one_of_each_cell_first(vectors: np.ndarray, side: float) -> np.ndarray:
     """(n,) order that puts the first of each cell of the grid before all others.  vectors: (n, P)."""
-    _, first = np.unique(np.floor(vectors / side), axis=0, return_index=True)
     repeated = np.ones(len(vectors), dtype=bool)
-    repeated[first] = False
+    cells = np.floor(vectors / side) + 0.0  # no negative zeros: equal numbers have equal bits
+    repeated[_first_of_each(cells.view(np.int64))] = False
     return np.argsort(repeated, kind="stable")
+
+
+def _first_of_each(rows: np.ndarray) -> np.ndarray:
+    """Indices of the first of all equal rows, in any order.  rows: (n, P) int64.
+
+    By a hash of each row, which takes a fifth of the time of sorting rows; where two that differ share one, by sorting.
+    """
+    with np.errstate(over="ignore"):
+        hashes = rows @ _odd_numbers(rows.shape[1])
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    if not np.array_equal(rows[first][group], rows):
+        _, first = np.unique(rows, axis=0, return_index=True)
+    return first
+
+
+def _odd_numbers(count: int) -> np.ndarray:
+    """(count,) int64, the same always, spread over 64 bits."""
+    return (np.random.Philox(count).random_raw(count) | np.uint64(1)).view(np.int64)

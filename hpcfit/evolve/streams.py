@@ -13,10 +13,12 @@ import numpy as np
 
 SEED_BITS = 128  # what SeedSequence holds in its fixed pool; a longer seed would run into the generation's words
 GENERATION_BITS = 32
+_WORDS_A_STEP = 4
+"""Philox makes its words by fours."""
 
 
-def draws(seed: int, generation: int, purpose: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform numbers in [0, 1), row i for member i.
+def draws(seed: int, generation: int, purpose: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
+    """Uniform numbers in [0, 1), row i for member first + i.
 
     Parameters
     ----------
@@ -28,6 +30,9 @@ def draws(seed: int, generation: int, purpose: str, shape: tuple[int, ...]) -> n
         Names the stream, so that two uses in one generation share no numbers.
     shape : tuple of int
         (members, ...).  Fewer members give the first rows of the same numbers; another trailing shape gives others.
+
+    first : int
+        The member of the first row; with that, parts of a generation can be drawn apart, in any order.
 
     Returns
     -------
@@ -43,7 +48,10 @@ def draws(seed: int, generation: int, purpose: str, shape: tuple[int, ...]) -> n
     require_unsigned("generation", generation, GENERATION_BITS)
     key = np.random.SeedSequence(seed, spawn_key=(crc32(purpose.encode()), generation))
     # Raw words, not Generator.random: numpy promises the words of a bit generator for ever, a Generator's numbers not.
-    words = np.random.Philox(key).random_raw(int(np.prod(shape)))
+    stream = np.random.Philox(key)
+    before = first * int(np.prod(shape[1:]))
+    stream.advance(before // _WORDS_A_STEP)
+    words = stream.random_raw(before % _WORDS_A_STEP + int(np.prod(shape)))[before % _WORDS_A_STEP :]
     return ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
 

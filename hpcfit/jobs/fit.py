@@ -58,7 +58,8 @@ def run(
     timeline
         In place of run.timeline: whether timeline.jsonl is written.
     on_generation, on_evaluated
-        Called after each generation, and as its simulations end: (done, of).
+        Called once each generation is on disk, by the thread that writes, while the next one is simulated; and as
+        simulations end: (done, of).
     on_note
         Called with a line when NEURON simulates in place of the batched engine; default: a warning.
     change
@@ -200,7 +201,7 @@ def _generations(
     file = TimelineFile(ledger.folder, len(ledger)) if ends.timeline else None
 
     def after(generation: Generation, standing: Standing) -> None:
-        events = timeline.taken()
+        events = timeline.taken(generation.number)
         if file is not None:
             file.append(events)
         journal.generation(generation, standing)

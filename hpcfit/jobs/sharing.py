@@ -1,6 +1,7 @@
 """How do the ranks of a job share one fit?  Rank 0 runs it; the others measure individuals that it deals to them.
 
-Scores, ranges over generation 0, strategy and ledger are rank 0's alone, so they do not depend on the others.
+Ranges over generation 0, strategy and ledger are rank 0's alone; where units are known each rank scores what it has
+measured, row by row, to the same bits.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from hpcfit.biophys.engines.memory import memory_limit
 from hpcfit.biophys.engines.neuron import SERVICE, NeuronEngine
 from hpcfit.biophys.problem import SCORER, Evaluator, Measured, Problem, Scored
 from hpcfit.biophys.settings import FitSettings
+from hpcfit.biophys.terms import Term
 from hpcfit.config import validate
 from hpcfit.errors import HpcfitError, InputError, Unfinished
 from hpcfit.jobs import folder as run_folder
@@ -138,6 +140,7 @@ class Measuring:
         self.evaluator, self.engine, self._pools = evaluator, engine, pools
         self._cancelled = False
         self._clocks = Clocks(timeline)
+        self._terms: tuple[Term, ...] | None = None
 
     def work(self, forget: Timeline | None = None) -> Work:
         """`forget`: a timeline that nobody reads here."""
@@ -149,15 +152,23 @@ class Measuring:
                 self._cancelled = False
             began_s = self._clocks.begun()
             found = self.evaluator.measured(rows)
-            answer = Answer(
-                {"features": found.features, "statuses": found.statuses},
-                {"reason": found.reason, "unread": found.unread, "clocks": self._clocks.told(began_s)},
-            )
+            arrays = {"features": found.features, "statuses": found.statuses}
+            head: dict[str, Any] = {"reason": found.reason, "unread": found.unread}
+            if (terms := self._terms) is not None:
+                found = found.scored(self.evaluator.problem, terms)
+                assert found.contributions is not None
+                arrays["contributions"], head["undefined"] = found.contributions, found.undefined
+            answer = Answer(arrays, {**head, "clocks": self._clocks.told(began_s)})
             if forget is not None:  # told by then
                 forget.taken()
             return answer
 
-        return Work(do, self.cancel, self._quantum(), self._failed)
+        return Work(do, self.cancel, self._quantum(), self._failed, self._told)
+
+    def _told(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """The units of all score functions, (score functions,)."""
+        terms = self.evaluator.problem.targets.terms
+        self._terms = tuple(replace(term, sd=float(sd)) for term, sd in zip(terms, arrays["units"], strict=True))
 
     def _failed(self, rows: np.ndarray, why: str) -> Answer:
         """Individuals that no rank survives are as those whose simulator dies."""
@@ -202,18 +213,25 @@ def shared(
             on_block(rank, len(answer.arrays["statuses"]), answer.head.get("clocks", {}))
 
     with Driver(comm, measuring.work(), plan, worked) as driver:
+        told = False
 
         def measure(parameters: np.ndarray) -> Measured:
+            nonlocal told
+            if scored.terms is not None and not told:
+                driver.tell({"units": np.array([term.sd for term in scored.terms])})
+                told = True
             with timeline.doing("simulator", "simulate", "+".join(stimuli)):
                 found = driver.map(parameters, lambda done, of: tell(done * len(stimuli), of * len(stimuli)))
             return _gathered(*found)
 
-        yield Scored(problem, measuring.engine, measure, timeline)
+        scored = Scored(problem, measuring.engine, measure, timeline)
+        yield scored
 
 
 def _gathered(arrays: Mapping[str, np.ndarray], heads: Sequence[Mapping[str, Any]]) -> Measured:
     reason = next((head["reason"] for head in heads if head["reason"]), "")
-    return Measured(arrays["features"], arrays["statuses"], reason, sum(head["unread"] for head in heads))
+    unread, undefined = (sum(head.get(name, 0) for head in heads) for name in ("unread", "undefined"))
+    return Measured(arrays["features"], arrays["statuses"], reason, unread, arrays.get("contributions"), undefined)
 
 
 @contextmanager

@@ -20,11 +20,15 @@ import h5py
 import numpy as np
 
 from hpcfit.errors import LedgerError, StorageError
+from hpcfit.population.bulk import Room, open_to_extend
 from hpcfit.population.files import make_folder, replacing, storage_error
 
 SCHEMA = 1
 _SMALLEST_MERGE_BYTES = 4 << 20
 _MOST_JOURNAL_FILES = 64
+_LARGE_FILE_BYTES = 32 << 20
+_LARGE_BYTES = 4 << 20
+"""Of a generation: HDF5 in memory would hold up other threads for milliseconds, and copy it twice."""
 # What reading a damaged HDF5 file raises, according to where the damage is.
 _UNREADABLE = (OSError, KeyError, RuntimeError, ValueError)
 
@@ -123,7 +127,10 @@ class Ledger:
         with replacing(path) as temporary:
             # One that was left beyond a damaged file does not follow from the generation written here.
             _journal_file(self.folder, generation.number + 1).unlink(missing_ok=True)
-            temporary.write_bytes(_in_memory(lambda file: _write_generation(file, generation)))
+            if sum(array.nbytes for array in generation.arrays.values()) < _LARGE_BYTES:
+                temporary.write_bytes(_in_memory(lambda file: _write_generation(file, generation)))
+            else:
+                _write_large(temporary, generation)
         self._places[generation.number] = path
         if self._journal_is_large():
             # The generation is on disk.  A merge needs far more space than it: where there is none, try again later.
@@ -144,11 +151,17 @@ class Ledger:
         _forget(self.folder)
 
     def _journal_is_large(self) -> bool:
-        """Has it grown as the ledger has?  Both limits grow with it, so that a long run does not copy ever more."""
+        """Has it grown as the ledger has?  Both limits grow with it, so that a long run does not copy ever more.
+
+        Files that are large each stay until the run ends: few they are anyway, and copying them again and again would
+        take longer than writing them.
+        """
         path = ledger_path(self.folder)
         waiting = [place for place in self._places.values() if place != path]
         merged = len(self._places) - len(waiting)
         size = sum(_size(place) for place in set(waiting))
+        if size > len(waiting) * _LARGE_FILE_BYTES:
+            return False
         return size > max(_SMALLEST_MERGE_BYTES, _size(path)) or len(waiting) > max(_MOST_JOURNAL_FILES, merged // 8)
 
     def _write_merged(self, target: Path, waiting: Mapping[int, Path]) -> None:
@@ -158,7 +171,7 @@ class Ledger:
         else:
             target.write_bytes(_in_memory(lambda file: _write_base(file, self.header)))
         try:
-            with _hdf5(target, "r+") as file:
+            with open_to_extend(target) as file:
                 # Some are there if an earlier merge took its place but failed to flush the folder.
                 there = {int(name) for name in file["generations"]}
                 for number in sorted(set(waiting) - there):
@@ -260,9 +273,9 @@ def _forget(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _hdf5(path: Path, mode: str = "r") -> Any:
+def _hdf5(path: Path) -> Any:
     """Without HDF5's locks: no file is ever changed in place, and some file systems have no locks to give."""
-    return h5py.File(path, mode, locking=False)
+    return h5py.File(path, locking=False)
 
 
 def _in_memory(write: Callable[[h5py.File], None]) -> bytes:
@@ -315,10 +328,22 @@ def _read_base(path: Path) -> tuple[Header, dict[int, Path]]:
         return Header(tables=tables, **texts), {int(name): path for name in file["generations"]}
 
 
-def _write_generation(file: h5py.File, generation: Generation) -> None:
+def _write_large(path: Path, generation: Generation) -> None:
+    room = Room()
+    try:
+        with h5py.File(path, "w", locking=False, libver=("v110", "v110")) as file:
+            _write_generation(file, generation, room.make)
+    except RuntimeError as error:  # what HDF5 makes of a full disk when it closes a file
+        raise OSError(str(error)) from error
+    room.fill(path)
+
+
+def _write_generation(
+    file: h5py.File, generation: Generation, make: Callable[[h5py.Group, str, Any], None] = h5py.Group.__setitem__
+) -> None:
     group = file.create_group(_group(generation.number))
     for name, values in generation.arrays.items():
-        group[name] = _storable(values)
+        make(group, name, _storable(values))
     for kind in ("counts", "timings_s"):
         attributes = group.create_group(kind).attrs
         for name, value in getattr(generation, kind).items():

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpcfit.population.ledger import Generation, Ledger
 from hpcfit.population.timeline import Timeline
+from hpcfit.population.writing import Writer
 from hpcfit.settings import RunSettings
 
 
@@ -79,20 +80,37 @@ def run_generations(
 ) -> str:
     """Run from where the ledger stands to the first of the run's ends; gives the reason it stopped, in words.
 
-    evaluate: (n, P) vectors in the unit cube -> Evaluation.  Of the timings of a generation, `write` is what writing
-    the one before it took: its own is not over when it is written.  timeline: gets what this thread does.
+    evaluate: (n, P) vectors in the unit cube -> Evaluation.  A generation is written while the next one is evaluated;
+    on_generation is called by the thread that writes, once it is on disk.  Of the timings of a generation, `write` and
+    `write_hidden` are how long writing the one before it was waited for, and what went on beside other work.  timeline:
+    gets what this thread and the writing one do.
 
     Raises
     ------
     StorageError
-        When a generation cannot be written; those before it are on disk.
+        When a generation cannot be written; those before it are on disk, and the one that was simulated meanwhile is
+        dropped.  What on_generation raises ends the run in the same way.
     """
-    begun, timeline = time.monotonic(), timeline or Timeline()
+    timeline = timeline or Timeline()
+    with Writer(ledger, on_generation, timeline) as writer:
+        reason = _run(course, evaluate, ledger, ends, writer, timeline)
+        writer.wait()
+        return reason
+
+
+def _run(
+    course: Course,
+    evaluate: Callable[[np.ndarray], Evaluation],
+    ledger: Ledger,
+    ends: RunSettings,
+    writer: Writer,
+    timeline: Timeline,
+) -> str:
+    begun = time.monotonic()
     last: Generation | None = None
     standing = Standing()
     for last in ledger:
         standing = standing.after(last)
-    write_s = 0.0
     while True:
         start = time.monotonic()
         if reason := _end(ends, standing, start - begun):
@@ -100,6 +118,7 @@ def run_generations(
         offspring = course.offspring(last)
         if reason := _end(ends, standing, start - begun, len(offspring["ids"])):
             return reason
+        writer.look()
         asked = time.monotonic()
         timeline.generation = standing.generations
         timeline.add("main", "evolve", start, asked)
@@ -109,16 +128,13 @@ def run_generations(
         ready = time.monotonic()
         timeline.add("main", "evolve", told, ready)
         evolve_s = asked - start + ready - told
-        timings = {**evaluation.timings_s, "evolve": evolve_s, "write": write_s}
-        timings["total"] = time.monotonic() - start + write_s
+        written = writer.wait()
+        timings = {**evaluation.timings_s, "evolve": evolve_s}
+        timings |= {"write": written.waited_s, "write_hidden": written.hidden_s, "total": time.monotonic() - start}
         arrays = {**offspring, **evaluation.arrays, "scores": evaluation.scores, **survivors}
         last = Generation(standing.generations, arrays, evaluation.counts, timings)
-        writing = time.monotonic()
-        ledger.append(last)
-        write_s = time.monotonic() - writing
-        timeline.add("main", "write", writing, writing + write_s)
         standing = standing.after(last)
-        on_generation(last, standing)
+        writer.give(last, standing)
 
 
 def _end(ends: RunSettings, standing: Standing, elapsed_s: float, coming: int = 0) -> str:

@@ -57,9 +57,19 @@ class Timeline:
         self._events: list[Event] = []
         self._at_work = threading.local()
 
-    def add(self, who: str, phase: str, began_s: float, ended_s: float, what: str = "", portion: int = 0) -> None:
-        """One stretch of work of the current generation."""
-        event = Event(self.generation, phase, who, began_s, ended_s, what, portion)
+    def add(
+        self,
+        who: str,
+        phase: str,
+        began_s: float,
+        ended_s: float,
+        what: str = "",
+        portion: int = 0,
+        generation: int | None = None,
+    ) -> None:
+        """One stretch of work of the current generation, or of another one."""
+        number = self.generation if generation is None else generation
+        event = Event(number, phase, who, began_s, ended_s, what, portion)
         with self._lock:
             self._events.append(event)
 
@@ -85,10 +95,14 @@ class Timeline:
         with self._lock:
             return [event for event in self._events if event.began_s >= since_s]
 
-    def taken(self) -> list[Event]:
-        """All so far, merged and in the order of their beginnings; they are forgotten here."""
+    def taken(self, until: int | None = None) -> list[Event]:
+        """All so far, merged and in the order of their beginnings; they are forgotten here.
+
+        until: only those of generations up to this one.
+        """
         with self._lock:
-            events, self._events = self._events, []
+            events = [event for event in self._events if until is None or event.generation <= until]
+            self._events = [event for event in self._events if until is not None and event.generation > until]
         return merged(events)
 
 

@@ -16,6 +16,8 @@ OVERDUE_S = 0.05
 """... and for so long, s: less is noise."""
 DEATHS = 2
 """So many ranks may die of a block before it is cut in two, or given up when it is one row."""
+_LOOK_AGAIN_S = 0.2 * OVERDUE_S
+"""Nothing was overdue: with a thousand ranks idle, asking for each of them at each message would take seconds."""
 
 
 @dataclass
@@ -70,6 +72,9 @@ class Dealing:
         """Blocks cut because ranks died of them."""
         self.given_up: list[Block] = []
         """Single rows that ranks died of, for the caller to answer."""
+        self._open: dict[int, Block] = {}
+        """Dealt or returned, neither answered nor cut."""
+        self._look_s = 0.0
 
     @property
     def done_rows(self) -> int:
@@ -84,6 +89,10 @@ class Dealing:
     def returned(self) -> list[Block]:
         """Blocks that nobody has because those who had them are gone."""
         return list(self._returned)
+
+    def anything(self, now_s: float) -> bool:
+        """May an idle rank get something now?  Costs next to nothing."""
+        return self._dealt < self._rows or bool(self._returned) or now_s >= self._look_s
 
     def take(
         self, rank: int, now_s: float, bold: bool = True, last: bool = False, notice_s: float = 0.0
@@ -105,7 +114,7 @@ class Dealing:
         elif self._dealt < self._rows:
             block = self._next()
         else:
-            late = self._overdue(rank, now_s if bold else now_s - notice_s)
+            late = self._overdue(rank, now_s, 0.0 if bold else notice_s)
             block = min(filter(allowed, late), key=lambda block: (block.tried, block.number), default=None)
         if block is not None:
             block.out[rank] = now_s
@@ -125,6 +134,7 @@ class Dealing:
     def settle(self, block: Block) -> None:
         """It counts as answered."""
         block.answered = True
+        self._open.pop(block.number, None)
         self._answered += block.size
 
     def lost(self, number: int, rank: int, blame: bool) -> None:
@@ -147,11 +157,14 @@ class Dealing:
                 self.given_up.append(block)
             return
         block.cut = True
+        del self._open[block.number]
         self.cuts += 1
         middle = block.rows.start + block.size // 2
         for rows in (slice(block.rows.start, middle), slice(middle, block.rows.stop)):
-            self._returned.append(Block(len(self.blocks), rows, DEATHS - 1, suspect=True))
-            self.blocks.append(self._returned[-1])
+            part = Block(len(self.blocks), rows, DEATHS - 1, suspect=True)
+            self._returned.append(part)
+            self._open[part.number] = part
+            self.blocks.append(part)
 
     def _next(self) -> Block:
         left = self._rows - self._dealt
@@ -160,16 +173,19 @@ class Dealing:
         block = Block(len(self.blocks), slice(self._dealt, self._dealt + size))
         self._dealt += size
         self.blocks.append(block)
+        self._open[block.number] = block
         return block
 
-    def _overdue(self, rank: int, now_s: float) -> list[Block]:
-        """Those out longer than they should be."""
-        return [
+    def _overdue(self, rank: int, now_s: float, notice_s: float) -> list[Block]:
+        """Those out longer than they should be, and so much longer."""
+        if now_s < self._look_s:
+            return []
+        late = [
             block
-            for block in self.blocks
-            if not block.answered
-            and not block.cut
-            and block.out
+            for block in self._open.values()
+            if block.out
             and rank not in block.out
-            and now_s - max(block.out.values()) > max(OVERDUE_S, OVERDUE * self._pace.row_s * block.size)
+            and now_s - notice_s - max(block.out.values()) > max(OVERDUE_S, OVERDUE * self._pace.row_s * block.size)
         ]
+        self._look_s = 0.0 if late else now_s + _LOOK_AGAIN_S
+        return late

@@ -55,12 +55,22 @@ class Driver:
         self._idle: set[int] = {0}
         self._out: dict[int, tuple[int, Block]] = {}
         """Ticket -> rank and block; of earlier generations too, until its rank has left it."""
+        self._there: set[int] = set()
+        """Ranks but 0 that have been ready, and are not gone."""
+        self._told: dict[str, np.ndarray] = {}
 
     def __enter__(self) -> "Driver":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._hand.close()
+
+    def tell(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """What every rank's work is to know for the rows that it gets from now on, also one that joins later."""
+        self._told = dict(arrays)
+        self._work.told(self._told)
+        for rank in sorted(self._there):
+            self._comm.send(rank, {"kind": "told"}, self._told)
 
     def map(self, rows: np.ndarray, on_done: OnDone = lambda done, of: None) -> tuple[dict[str, np.ndarray], list[Any]]:
         """Arrays with as many rows as `rows` (n, P), and the answers' heads, in the order of the rows.
@@ -105,10 +115,12 @@ class Driver:
         return _together(len(rows), dealing.blocks, answers)
 
     def _deal(self, rows: np.ndarray) -> None:
+        if not self._dealing.anything(time.monotonic()):
+            return
         for rank in sorted(self._idle, reverse=True):  # this rank last: the others' work takes its way first
             block = self._next(rank)
-            if block is None:
-                continue
+            if block is None:  # an idle rank has nothing, so there is nothing for the others either
+                break
             ticket, self._ticket = self._ticket, self._ticket + 1
             self._idle.remove(rank)
             self._out[ticket] = (rank, block)
@@ -143,6 +155,8 @@ class Driver:
 
     def _drop_others(self, block: Block) -> None:
         """Whoever else has the block may leave it."""
+        if block.tried == 1:
+            return
         for ticket, (rank, other) in self._out.items():
             if other is block and rank:
                 self._comm.send(rank, {"kind": "drop", "ticket": ticket})
@@ -173,6 +187,9 @@ class Driver:
         self._idle.add(rank)
         if kind == "ready":
             self._quantum = max(self._quantum, head["quantum"])
+            self._there.add(rank)
+            if self._told:
+                self._comm.send(rank, {"kind": "told"}, self._told)
             return []
         answer = Answer(message.arrays, head["head"], head["seconds"]) if kind == "answer" else None
         return [(rank, head["ticket"], answer)]
@@ -180,6 +197,7 @@ class Driver:
     def _gone(self, rank: int, blame: bool) -> None:
         """Others do what it had."""
         self._idle.discard(rank)
+        self._there.discard(rank)
         for ticket in [ticket for ticket, (who, _) in self._out.items() if who == rank]:
             _, block = self._out.pop(ticket)
             if ticket >= self._first_ticket:
@@ -232,6 +250,8 @@ def serve(comm: Link, build: Builder, leave: Callable[[], bool] = lambda: False)
             kind = message.head["kind"]
             if kind == "plan":
                 hand = _begun(comm, build, message.head["plan"], stack)
+            elif kind == "told" and hand is not None:
+                hand.told(message.arrays)
             elif kind == "rows" and hand is not None:
                 hand.give(message.head["ticket"], message.arrays["rows"])
             elif kind == "drop" and hand is not None:

@@ -6,7 +6,7 @@ leave work whose result is no longer wanted.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,13 +29,15 @@ class Work:
 
     cancel: called from another thread, perhaps more than once, and perhaps just as `do` ends: the next `do` must not
     suffer from it.  quantum: rows that it can do at once without leaving part of the rank idle.  failed(rows, why):
-    what stands for rows (n, P) of which ranks have died.
+    what stands for rows (n, P) of which ranks have died.  told: hears what all ranks are to know from now on, perhaps
+    while `do` is at work.
     """
 
     do: Callable[[np.ndarray], Answer]
     cancel: Callable[[], None]
     quantum: int = 1
     failed: Callable[[np.ndarray, str], Answer] | None = None
+    told: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Hand:
     def busy(self) -> bool:
         """Has it work, or a result that was not taken?"""
         return self._ticket >= 0
+
+    def told(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Passed on to the work at once, whether it is busy or not."""
+        self._work.told(arrays)
 
     def give(self, ticket: int, rows: np.ndarray) -> None:
         """Begin; it must not be busy."""

@@ -22,6 +22,7 @@ _MOST_BYTES = 1 << 30
 _MOST_CORES = 1 << 13
 """Of one machine."""
 _OTHERS_LEAVE_S = 1.0
+_SMALL_OUTBOX = 64
 _LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 _SHORTEST_S, _LONGEST_S = 2e-5, 1e-3
 """Between two looks for a message: MPI's own waiting would take a whole core from the kernels."""
@@ -53,6 +54,7 @@ class MpiComm:
         self.cores = _even_share(node, mpi)
         node.Free()
         self._outbox: deque[tuple[Any, Any]] = deque()
+        self._sweep_at = _SMALL_OUTBOX
 
     def send(self, to: int, head: Mapping[str, Any], arrays: Arrays = NO_ARRAYS) -> None:
         """See Comm.send."""
@@ -119,8 +121,16 @@ class MpiComm:
         self._outbox.append((self._comm.Isend([buffer, self._mpi.BYTE], to, tag), buffer))
 
     def _forget_arrived(self) -> None:
-        """Buffers live until MPI has read them; asking is also what moves large ones on."""
-        self._outbox = deque(one for one in self._outbox if not one[0].Test())
+        """Buffers live until MPI has read them; asking is also what moves large ones on.
+
+        All are asked only where they have become twice as many: with a thousand on their way, asking each at every
+        message would take longer than the messages.
+        """
+        while self._outbox and self._outbox[0][0].Test():
+            self._outbox.popleft()
+        if len(self._outbox) > self._sweep_at:
+            self._outbox = deque(one for one in self._outbox if not one[0].Test())
+            self._sweep_at = max(_SMALL_OUTBOX, 2 * len(self._outbox))
 
 
 def world() -> MpiComm:

@@ -51,7 +51,7 @@ def test_kept_when_asked_for_continued_and_drawn(tiny, hpcfit):
         one = [event for event in events if event.generation == number]
         assert {(event.who, event.phase) for event in one} >= {
             ("main", "evolve"),
-            ("main", "write"),
+            ("writer", "write"),
             ("simulator", "simulate"),
             ("scorer", "score"),
             ("scorer 0", "score"),

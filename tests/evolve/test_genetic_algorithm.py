@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpcfit.evolve import NO_PARENT, Crossover, GeneticAlgorithm, Mutation, Offspring, Operator, Strategy, Survivors
+from hpcfit.evolve import ga as module
+from hpcfit.evolve.breeding import Breeding
+from hpcfit.evolve.streams import draws
 
 CROSSOVERS = [Crossover("simulated_binary", 0.6), Crossover("uniform", 0.6)]
 MUTATIONS = [Mutation("polynomial", 0.3, 0.5), Mutation("gaussian", 0.3, 0.5), Mutation("uniform", 0.3, 0.5)]
@@ -339,3 +342,40 @@ def test_no_two_survivors_share_a_cell_while_there_are_others(make_ga):
     assert ga.tell(None, copies, scores).ids.tolist() == [0, 2, 1]
     with pytest.raises(ValueError, match="distinct = 1"):
         replace(ga, distinct=1.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.integers(0, 60), columns=st.integers(1, 4), values=st.integers(1, 4), collide=st.booleans(), data=st.data()
+)
+def test_the_first_of_equal_rows_is_found_also_where_hashes_collide(rows, columns, values, collide, data):
+    row = st.lists(st.integers(-values, values), min_size=columns, max_size=columns)
+    drawn = data.draw(st.lists(row, min_size=rows, max_size=rows))
+    cells = np.array(drawn, np.int64).reshape(rows, columns)
+    seen, first = set(), []
+    for place, row in enumerate(map(tuple, cells)):
+        if row not in seen:
+            seen.add(row)
+            first.append(place)
+    with pytest.MonkeyPatch.context() as patch:
+        if collide:
+            patch.setattr(module, "_odd_numbers", lambda count: np.zeros(count, np.int64))
+        assert sorted(module._first_of_each(cells)) == first
+
+
+@pytest.mark.parametrize("crossover", CROSSOVERS)
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_offspring_made_in_parts_by_threads_are_those_made_in_one_piece(monkeypatch, crossover, mutation):
+    breeding = Breeding(dimensions=5, parents=300, offspring=1003, crossover=crossover, mutation=mutation, seed=7)
+    pool = np.random.default_rng(1).random((300, 5))
+    whole = breeding.next(3, pool, np.arange(300))
+    for part in (1, 7, 128, 1002):
+        monkeypatch.setattr("hpcfit.evolve.breeding._PART", part)
+        assert same(breeding.next(3, pool, np.arange(300)), whole)
+
+
+@settings(max_examples=50, deadline=None)
+@given(first=st.integers(0, 50), members=st.integers(0, 20), columns=st.integers(1, 5))
+def test_a_part_of_the_draws_is_that_part_of_all(first, members, columns):
+    whole = draws(9, 2, "some", (first + members, columns))
+    assert draws(9, 2, "some", (members, columns), first).tobytes() == whole[first:].tobytes()

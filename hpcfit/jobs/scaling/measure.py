@@ -114,7 +114,14 @@ def _launch(study: Study, raw: Raw, point: Point, number: int, left_s: float) ->
     write_text(place / "plan.json", json.dumps(plan))
     nodes, where = launcher.nodes(point.ranks), environment(launcher)
     raw.append(kind="launch", launch=number, point=asdict(point), nodes=nodes, environment=where)
-    command = [*launcher.words(point.ranks), sys.executable, "-P", "-m", "hpcfit.jobs.scaling.launched"]
+    command = [
+        *launcher.words(point.ranks),
+        sys.executable,
+        "-P",
+        "-m",
+        "hpcfit.run.mpi_first",
+        "hpcfit.jobs.scaling.launched",
+    ]
     begun = time.monotonic()
     with open(place / "log.txt", "w+", encoding="utf-8", errors="replace") as log:
         code = _run([*command, str((place / "plan.json").resolve())], log, left_s + _GRACE_S)

@@ -28,7 +28,7 @@ _COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE)
 _OTHER = {"evolve": INK, "write": GREY}
 _PLOT_IN = 8.0
 _ROW_IN, _TALLEST_IN = 0.3, 18.0
-_STAGES = ("main", "simulator", "scorer")
+_STAGES = ("main", "simulator", "scorer", "writer")
 
 
 def gantt(events: Sequence[Event]) -> "Figure":
