@@ -109,7 +109,7 @@ def test_a_killed_worker_does_not_show_in_the_ledger(many_ranks, same):
 def test_deadlines_hold_on_every_rank(hpcfit, tiny):
     # Far less than any takes; those that end just as they are looked after are in time.
     late = ("workers = 2", "workers = 1\ndeadline_s = 1e-6")
-    run = ("--executor", "processes", "--workers", 1, "--timeline")
+    run = ("--executor", "processes", "--workers", 1, "--timeline", "--generations", 1)
     ended = hpcfit("fit", tiny(late, ("offspring = 6", "offspring = 12")), *run)
     assert ended.code == 0, ended.err
     assert "rank 1" in workers_of(Path("runs/tiny")), "rank 0 did it all"

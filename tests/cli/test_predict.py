@@ -25,7 +25,8 @@ def test_from_a_fit_file_to_a_table_and_a_figure(tiny, hpcfit):
     assert strong.code == 0 and "strong %" in strong.out
     slow = hpcfit(*asked, "-o", "slow", "--slower", 1000, "--cores", 1)
     slower = json.loads(Path("slow/prediction.json").read_text())["rows"]
-    assert slow.code == 0 and slower[2]["total_s"] > 100 * rows[2]["total_s"] and slower[2]["efficiency"] > 0.8
+    assert slow.code == 0 and slower[2]["total_s"] > 100 * rows[2]["total_s"]
+    assert slower[2]["efficiency"] > rows[2]["efficiency"]  # what does not grow with the kernel weighs less
 
 
 def test_what_cannot_be_predicted_is_one_line(tiny, hpcfit):

@@ -84,13 +84,15 @@ def test_all_that_every_executor_promises(kind, slurm, cases, site, tmp_path):
     assert not (tmp_path / "run" / "workers").exists()
 
 
-@pytest.mark.parametrize("how", ["its time is over", "requeue", "cancelled"])
+@pytest.mark.parametrize("how", ["its time is over", "requeue", "cancelled", "preempted"])
 def test_a_task_that_slurm_takes_away_comes_again(how, slurm, cases, site, tmp_path):
     said = []
-    with cases.team("array", tmp_path, 2, said, site()) as link:
+    with cases.team("array", tmp_path, 2, said, site("preemptible")) as link:
         bench = cases.Bench(link, said, None)
         bench.all_ready()
         job, told = bench.heads[1]["job"], []
+        other = tmp_path / "other.sh"
+        other.write_text("#!/bin/sh\nsleep 3\n")
 
         def take(done, of):
             if not told:
@@ -98,14 +100,22 @@ def test_a_task_that_slurm_takes_away_comes_again(how, slurm, cases, site, tmp_p
                     "its time is over": ("scancel", "--batch", "--signal=USR1", job),
                     "requeue": ("scontrol", "requeue", job),
                     "cancelled": ("scancel", job),
+                    "preempted": (
+                        "sbatch",
+                        "--partition=regular",
+                        "--nodes=4",
+                        "--exclusive",
+                        "--output=/dev/null",
+                        other,
+                    ),
                 }[how]
                 told.append(slurm.said(*command))
 
         heads = bench.good(cases.rows_of(160, cases.SLOW), take)
         assert told and -1 not in {head["rank"] for head in heads}, "whoever is taken away is not to blame"
+        until(lambda: any("rank 1" in line for line in said), "nobody has noticed")
         bench.all_ready()
         assert (bench.heads[1]["job"] == job) == (how == "requeue"), "requeued, or queued anew"
-        assert any("rank 1" in line for line in said), said
         bench.close()
     until(lambda: no_jobs(slurm), "jobs outlive their team", 30)
 
