@@ -24,7 +24,7 @@ def read_session(path: Path, bin_s: float | None = None) -> Session:
     try:
         with h5py.File(path) as file:
             arrays = {name: np.asarray(dataset) for name, dataset in file.items() if isinstance(dataset, h5py.Dataset)}
-            bin_s = bin_s or (float(file.attrs["bin_s"]) if "bin_s" in file.attrs else None)
+            bin_s = bin_s or (float(np.asarray(file.attrs["bin_s"]).item()) if "bin_s" in file.attrs else None)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -32,7 +32,7 @@ def read_session(path: Path, bin_s: float | None = None) -> Session:
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise InputError(f"{path}: has no {missing[0]}; it needs {', '.join(_NEEDED)}; it has {', '.join(arrays)}")
-    factor = float(arrays.pop("conversion_factor", np.asarray(1.0)))
+    factor = float(arrays.pop("conversion_factor", np.ones(())).item())
 
     def split(part: str) -> Trials:
         truth, lengths, conditions = (arrays.pop(f"{part}_{name}", None) for name in _KNOWN)
@@ -51,7 +51,7 @@ def write_session(path: Path, session: Session) -> None:
             arrays = {"encod_data": trials.encod, "recon_data": trials.recon}
             arrays |= {name: getattr(trials, name) for name in _KNOWN if getattr(trials, name) is not None}
             for name, array in arrays.items():
-                whole = name.endswith("_data") and np.array_equal(array, array.astype(np.uint8))
+                whole = name.endswith("_data") and np.isin(array, np.arange(256)).all()
                 kept = array.astype(np.uint8) if whole else array
                 file.create_dataset(f"{part}_{name}", data=kept, compression="gzip", shuffle=True)
         for name, array in session.more.items():
