@@ -19,10 +19,13 @@ def train(
     from hpcfit.jobs import training
     from hpcfit.report.training import EpochView, training_summary
 
+    def note(text: str) -> None:
+        typer.echo(f"note: {text}", err=True)
+
     changed = {} if epochs is None else {"epochs": epochs}
     try:
         with EpochView(sys.stderr) as view:
-            trained = training.train(file, run, changed, view.epoch)
+            trained = training.train(file, run, changed, view.epoch, note)
     except KeyboardInterrupt:
         typer.echo("hpcfit: interrupted; whole epochs are kept, the same command goes on", err=True)
         raise typer.Exit(130) from None

@@ -3,11 +3,13 @@
 Defaults are those of Keshtkaran, Sedler et al. 2022 (K22) for their synthetic data.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from hpcfit.config import InputPath, Settings
+from hpcfit.config import Settings
+from hpcfit.lfads.data.settings import ChaoticRnnSettings as ChaoticRnnSettings
+from hpcfit.lfads.data.settings import DataSettings
 from hpcfit.settings import Count, NonNegative, Positive, Seconds
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -116,42 +118,6 @@ class TrainingSettings(Settings):
     """torch's name of a device; auto: a GPU if there is one."""
     keep_checkpoints: Count = 2
     """How many of the newest checkpoints stay, beside the best."""
-
-
-class ChaoticRnnSettings(Settings):
-    """Spikes of a chaotic network driven by inputs, the synthetic data of both AutoLFADS papers."""
-
-    gamma: Positive = 1.5
-    """Gain of the recurrence: 1.5 in K22, 2.5 in Keshtkaran & Pandarinath 2019 (K19)."""
-    neurons: Count = 50
-    steps: Count = 100
-    bin_s: Positive = 0.01
-    tau_s: Positive = 0.025
-    inputs: Count = 2
-    conditions: Count = 400
-    trials_per_condition: Count = 10
-    validation_trials_per_condition: Count = 2
-    inputs_per: Literal["condition", "trial"] = "condition"
-    """Whose inputs are drawn anew: K22 condition, K19 trial."""
-    rate_most_Hz: Positive = 30.0
-    seed: Whole = 5
-
-
-class DataSettings(Settings):
-    """Where the spikes come from: one of these."""
-
-    path: InputPath | None = None
-    """HDF5 with train_encod_data, train_recon_data, valid_encod_data, valid_recon_data (trials, time, neurons)."""
-    chaotic_rnn: ChaoticRnnSettings | None = None
-    bin_s: Positive | None = None
-    """Width of a bin where the file does not say."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        given = [name for name in ("path", "chaotic_rnn") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give one of path, chaotic_rnn; got {' and '.join(given) or 'none'}")
-        return self
 
 
 class LfadsSettings(Settings):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpcfit.lfads.augmentation import Batch, augmented, held_out_elements, plainly
-from hpcfit.lfads.data.trials import Session, Trials
+from hpcfit.lfads.data.trials import Session, Trials, compact, one_array
 from hpcfit.lfads.loss import Scales, Terms, terms
 from hpcfit.lfads.model import Noise, Passed, passed
 from hpcfit.lfads.noise import draw_noise, generator_of
@@ -127,7 +127,9 @@ def device_of(settings: LfadsSettings) -> torch.device:
 def start_rates(flat: Tensor, places: Layout, session: Session, settings: LfadsSettings) -> None:
     """Poisson: rates start at each neuron's mean, so that training need not find it."""
     if settings.model.reconstruction == "poisson":
-        mean = torch.as_tensor(np.log(session.train.recon.mean((0, 1)) + 1e-4), dtype=flat.dtype)
+        trials = session.train
+        bins = len(trials) * trials.recon.shape[1] if trials.lengths is None else int(np.sum(trials.lengths))
+        mean = torch.as_tensor(np.log(trials.recon.sum((0, 1)) / bins + 1e-4), dtype=flat.dtype)
         places.views(flat)["rates.bias"].copy_(mean)
 
 
@@ -135,8 +137,11 @@ class Data:
     """Trials as tensors, with what sample validation holds out of them."""
 
     def __init__(self, trials: Trials, settings: LfadsSettings, device: torch.device, part: str) -> None:
-        self.encod = torch.as_tensor(trials.encod, device=device)
-        self.recon = torch.as_tensor(trials.recon, device=device)
+        self.recon = torch.as_tensor(compact(trials.recon), device=device)
+        if one_array(trials):
+            self.encod = self.recon[:, : trials.encod.shape[1], : trials.encod.shape[2]]
+        else:
+            self.encod = torch.as_tensor(compact(trials.encod), device=device)
         steps = self.recon.shape[1]
         self.there: Tensor | None = None
         if trials.lengths is not None:
@@ -155,7 +160,7 @@ class Data:
         """Some trials."""
         there = None if self.there is None else self.there[rows]
         held_out = None if self.held_out is None else self.held_out[rows].float()
-        return Batch(self.encod[rows], self.recon[rows], there, held_out)
+        return Batch(self.encod[rows].float(), self.recon[rows].float(), there, held_out)
 
     def batches(self, most: int, order: Tensor | None = None) -> Iterator[Batch]:
         """All trials in batches of about the same size, none left out."""

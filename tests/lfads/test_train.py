@@ -175,7 +175,7 @@ def test_bad_data(file, tmp_path, session, damage, said):
 def test_a_trial_shorter_than_the_window(file, tmp_path):
     path = file()
     path.write_text(path.read_text().replace("[model]", "[model]\nic_window = 8"))
-    with pytest.raises(InputError, match="ic_window = 8 bins, but trials"):
+    with pytest.raises(InputError, match="train trial 0 has 8 bins, model.ic_window takes 8"):
         train(path, tmp_path / "run")
 
 

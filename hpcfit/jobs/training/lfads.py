@@ -33,6 +33,7 @@ def train(
     folder: str | Path | None = None,
     changed: Mapping[str, Any] = MappingProxyType({}),
     on_epoch: Callable[[Row], Any] = lambda row: None,
+    on_note: Callable[[str], Any] = lambda note: None,
 ) -> Trained:
     """Train the model of a training file.
 
@@ -46,6 +47,8 @@ def train(
         Keys of [training] and their values.
     on_epoch
         Called with the row of epochs.csv after each epoch.
+    on_note
+        Called with what was done to the data: silent units left out, ...
 
     Raises
     ------
@@ -61,6 +64,8 @@ def train(
     settings = settings.model_copy(update={"training": training})
     place = Path(folder) if folder is not None else Path("runs") / settings.name
     session = session_of(settings)
+    for note in session.notes:
+        on_note(note)
     member = Member.fresh(settings, session)
     base = Path(file).resolve().parent
     arrays = (session.train.encod, session.train.recon, session.valid.encod, session.valid.recon)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from hpcfit.config import read_toml, validate
 from hpcfit.errors import ConfigError
-from hpcfit.lfads.data.chaotic import chaotic_rnn
-from hpcfit.lfads.data.hdf5 import read_session
-from hpcfit.lfads.data.trials import Session, checked
+from hpcfit.lfads.data import sources
+from hpcfit.lfads.data.trials import Session
 from hpcfit.lfads.settings import LfadsSettings
 
 _KINDS = ("lfads",)
@@ -25,9 +24,4 @@ def load_training(path: str | Path) -> LfadsSettings:
 
 def session_of(settings: LfadsSettings) -> Session:
     """The data that the settings name, checked.  Raises InputError."""
-    data = settings.data
-    counts = settings.model.reconstruction == "poisson"
-    if data.chaotic_rnn is not None:
-        return chaotic_rnn(data.chaotic_rnn)
-    assert data.path is not None
-    return checked(read_session(data.path, data.bin_s), data.path, counts)
+    return sources.session_of(settings.data, settings.model.reconstruction, settings.model.ic_window)

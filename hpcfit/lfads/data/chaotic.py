@@ -5,8 +5,8 @@ y <- (1 - a) y + a (gamma W tanh y + B q) with a = bin / tau; rate = (tanh y + 1
 
 import numpy as np
 
+from hpcfit.lfads.data.settings import ChaoticRnnSettings
 from hpcfit.lfads.data.trials import Session, Trials
-from hpcfit.lfads.settings import ChaoticRnnSettings
 
 
 def chaotic_rnn(settings: ChaoticRnnSettings) -> Session:
@@ -36,6 +36,7 @@ def chaotic_rnn(settings: ChaoticRnnSettings) -> Session:
     valid = np.tile(np.arange(repeats) >= repeats - settings.validation_trials_per_condition, settings.conditions)
 
     def some(rows: np.ndarray) -> Trials:
-        return Trials(spikes[rows], spikes[rows], rates[rows], None, conditions[rows])
+        counts = spikes[rows]
+        return Trials(counts, counts, rates[rows], None, conditions[rows], np.flatnonzero(rows))
 
     return Session(some(~valid), some(valid), f"chaotic_rnn_{settings.gamma:g}", settings.bin_s, {"inputs": inputs})

@@ -1,11 +1,9 @@
 """What a model is trained on: binned trials for training and validation, and what is known of them."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
-
-from hpcfit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,13 @@ class Trials:
     lengths
         (trials,) bins that are there; None: all.
     conditions
-        (trials,) whose condition; None: unknown.
+        (trials,) whose condition; None or -1: unknown.
+    inds
+        (trials,) which trial of the recording each is.
+    starts
+        (trials,) the recording's bin that each begins with, counted from its first: `chop.merge` needs it.
+    behaviour
+        By name: (trials, encoded time, dimensions) of a signal, NaN where it is not known; or (trials,), a value each.
     """
 
     encod: np.ndarray
@@ -32,9 +36,22 @@ class Trials:
     truth: np.ndarray | None = None
     lengths: np.ndarray | None = None
     conditions: np.ndarray | None = None
+    inds: np.ndarray | None = None
+    starts: np.ndarray | None = None
+    behaviour: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.encod)
+
+    def rows(self, chosen: np.ndarray) -> "Trials":
+        """Some of the trials: their numbers, or a mask."""
+        arrays = {name: getattr(self, name) for name in PER_TRIAL}
+        some: dict[str, Any] = {name: None if array is None else array[chosen] for name, array in arrays.items()}
+        return Trials(**some, behaviour={name: array[chosen] for name, array in self.behaviour.items()})
+
+
+PER_TRIAL = tuple(spec.name for spec in fields(Trials) if spec.name != "behaviour")
+"""Trials' arrays, by name; each has a row for every trial."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,11 @@ class Session:
     name: str = "session"
     bin_s: float | None = None
     more: dict[str, np.ndarray] = field(default_factory=dict)
-    """Other arrays of the file, by name: behaviour, indices."""
+    """Other arrays of the file or recording, by name."""
+    units: tuple[str, ...] = ()
+    """Names of recon's units, where they have any."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data that a person should know."""
 
     @property
     def neurons(self) -> tuple[int, int]:
@@ -59,60 +80,27 @@ class Session:
         return self.train.encod.shape[1], self.train.recon.shape[1]
 
 
-def checked(session: Session, where: str | Path, counts: bool = True) -> Session:
-    """The session, if a model can be trained on it.
+def compact(array: np.ndarray) -> np.ndarray:
+    """Counts as bytes where all fit: a quarter of the memory; else the array itself."""
+    if array.dtype == np.uint8 or not array.size:
+        return array
+    if not (array.min() >= 0 and array.max() <= 255):
+        return array
+    small = array.astype(np.uint8)
+    return small if np.array_equal(small, array) else array
 
-    counts: must values be spike counts (Poisson)?
 
-    Raises
-    ------
-    InputError
-        What is wrong with which array, and what to do.
-    """
-    for part, trials in (("train", session.train), ("valid", session.valid)):
-        if not len(trials):
-            raise InputError(f"{where}: no {part} trials; give at least one, or another split")
-        for name in ("encod", "recon"):
-            array = getattr(trials, name)
-            label = f"{where}: {part}_{name}_data"
-            if array.ndim != 3 or 0 in array.shape:
-                raise InputError(f"{label} has shape {array.shape}; it must be (trials, time, neurons)")
-            bad = np.argwhere(~np.isfinite(array))
-            if len(bad):
-                raise InputError(
-                    f"{label}: {len(bad)} values are not finite, the first at trial, bin, neuron {tuple(bad[0])}; "
-                    "remove those trials, or give `lengths` where trials end early"
-                )
-            if counts and (array < 0).any():
-                worst = tuple(int(i) for i in np.argwhere(array < 0)[0])
-                raise InputError(
-                    f"{label}: {array[worst]:g} at trial, bin, neuron {worst}; spike counts are not negative; for "
-                    'other signals set model.reconstruction = "gaussian" or "gamma"'
-                )
-        if len(trials.recon) != len(trials.encod):
-            raise InputError(
-                f"{where}: {part}_encod_data has {len(trials.encod)} trials, {part}_recon_data {len(trials.recon)}; "
-                "they must be the same trials"
-            )
-        if any(
-            seen > explained for seen, explained in zip(trials.encod.shape[1:], trials.recon.shape[1:], strict=True)
-        ):
-            raise InputError(
-                f"{where}: {part}_encod_data {trials.encod.shape[1:]} (time, neurons) does not fit inside "
-                f"{part}_recon_data {trials.recon.shape[1:]}; what is seen must be the first part of what is explained"
-            )
-        if trials.truth is not None and trials.truth.shape != trials.recon.shape:
-            raise InputError(
-                f"{where}: {part}_truth has shape {trials.truth.shape}, {part}_recon_data {trials.recon.shape}"
-            )
-    if session.train.encod.shape[1:] != session.valid.encod.shape[1:]:
-        raise InputError(
-            f"{where}: train trials are {session.train.encod.shape[1:]} (time, neurons), valid trials "
-            f"{session.valid.encod.shape[1:]}; they must be alike"
-        )
-    if session.train.recon.shape[1:] != session.valid.recon.shape[1:]:
-        raise InputError(
-            f"{where}: train_recon_data is {session.train.recon.shape[1:]} (time, neurons), valid_recon_data "
-            f"{session.valid.recon.shape[1:]}; they must be alike"
-        )
-    return session
+def one_array(trials: Trials) -> bool:
+    """Whether what is seen is a part of what is explained in memory too, and need not be kept twice."""
+    return bool(np.may_share_memory(trials.encod, trials.recon))
+
+
+def joined(first: Trials, second: Trials) -> Trials:
+    """The trials of both; arrays that one of them lacks are lost."""
+    pairs = {name: (getattr(first, name), getattr(second, name)) for name in PER_TRIAL}
+    arrays: dict[str, Any] = {
+        name: None if a is None or b is None else np.concatenate([a, b]) for name, (a, b) in pairs.items()
+    }
+    common = first.behaviour.keys() & second.behaviour.keys()
+    both = {name: np.concatenate([first.behaviour[name], second.behaviour[name]]) for name in sorted(common)}
+    return Trials(**arrays, behaviour=both)
