@@ -4,11 +4,24 @@ import sys
 
 import typer
 
-from hpcfit.cli import analyse, fit, looks, machine, predict, scale, study, submit
+from hpcfit.cli import analyse, data, fit, looks, machine, predict, scale, study, submit, train
 from hpcfit.cli.app import app
 from hpcfit.errors import HpcfitError
 
-__all__ = ["analyse", "app", "fit", "looks", "machine", "main", "predict", "scale", "study", "submit"]
+__all__ = [
+    "analyse",
+    "app",
+    "data",
+    "fit",
+    "looks",
+    "machine",
+    "main",
+    "predict",
+    "scale",
+    "study",
+    "submit",
+    "train",
+]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from hpcfit.biophys.electrodes import Waveform
 from hpcfit.biophys.problem import Problem
 from hpcfit.biophys.settings import FitSettings
-from hpcfit.config import validate
+from hpcfit.config import Settings, validate
 from hpcfit.errors import ConfigError, LedgerError, StorageError
 from hpcfit.population.files import make_folder, remove_leftovers, storage_error, write_text
 from hpcfit.population.ledger import Generation, Header, Ledger, ledger_path
@@ -217,7 +217,7 @@ def _input_files(settings: FitSettings) -> list[Path]:
     return sorted({file for file in files if file.is_file()})
 
 
-def json_settings(settings: FitSettings, base: Path) -> dict[str, Any]:
+def json_settings(settings: Settings, base: Path) -> dict[str, Any]:
     """Settings as JSON, paths relative to `base`."""
 
     def relative(value: Any) -> Any:

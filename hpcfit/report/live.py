@@ -37,7 +37,7 @@ class Progress:
 
     def __init__(self, total_generations: int, stream: TextIO) -> None:
         self._stream = stream
-        self._view: _View = _Bars(total_generations, stream) if _is_terminal(stream) else _Lines(stream)
+        self._view: _View = _Bars(total_generations, stream) if is_terminal(stream) else _Lines(stream)
         self._broken = False
 
     def __enter__(self) -> "Progress":
@@ -103,8 +103,8 @@ class _Bars:
             Group(self._bars, self._note),
             console=Console(file=stream),
             auto_refresh=False,
-            redirect_stdout=_is_terminal(sys.stdout),
-            redirect_stderr=_is_terminal(sys.stderr),
+            redirect_stdout=is_terminal(sys.stdout),
+            redirect_stderr=is_terminal(sys.stderr),
         )
         self._began = self._since = self._drawn = time.monotonic()
         self._seen = 0
@@ -136,7 +136,7 @@ class _Bars:
         self._live.refresh()
 
 
-def _is_terminal(stream: Any) -> bool:
+def is_terminal(stream: Any) -> bool:
     """Whether bars can be drawn; a dumb terminal (an editor's, a build log) cannot move its cursor."""
     return bool(
         stream and not stream.closed and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
