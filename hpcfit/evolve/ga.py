@@ -167,7 +167,9 @@ def _one_of_each_cell_first(vectors: np.ndarray, side: float) -> np.ndarray:
     """(n,) order that puts the first of each cell of the grid before all others.  vectors: (n, P)."""
     repeated = np.ones(len(vectors), dtype=bool)
     cells = np.floor(vectors / side) + 0.0  # no negative zeros: equal numbers have equal bits
-    repeated[_first_of_each(cells.view(np.int64))] = False
+    # As whole numbers where they fit: their low bits differ, which a hash needs; those of small floats are all zero.
+    fit = cells.max(initial=0.0) < 2.0**62
+    repeated[_first_of_each(cells.astype(np.int64) if fit else cells.view(np.int64))] = False
     return np.argsort(repeated, kind="stable")
 
 

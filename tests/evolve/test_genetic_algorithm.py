@@ -338,6 +338,7 @@ def test_no_two_survivors_share_a_cell_while_there_are_others(make_ga):
     )
     assert ga.tell(None, made, scores).ids.tolist() == [0, 3, 4]
     assert replace(ga, distinct=0.0).tell(None, made, scores).ids.tolist() == [0, 2, 1]
+    assert replace(ga, distinct=1e-300).tell(None, made, scores).ids.tolist() == [0, 1, 3], "cells beyond whole numbers"
     copies = replace(made, vectors=np.tile(vectors[:1], (5, 1)))
     assert ga.tell(None, copies, scores).ids.tolist() == [0, 2, 1]
     with pytest.raises(ValueError, match="distinct = 1"):
