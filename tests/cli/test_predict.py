@@ -25,7 +25,7 @@ def test_from_a_fit_file_to_a_table_and_a_figure(tiny, hpcfit):
     assert strong.code == 0 and "strong %" in strong.out
     slow = hpcfit(*asked, "-o", "slow", "--slower", 1000, "--cores", 1)
     slower = json.loads(Path("slow/prediction.json").read_text())["rows"]
-    # One core in place of three, a thousand times the work for each: the rest of the time is what this machine measured.
+    # One core in place of three, a thousand times the work for each: the rest of the time is what was measured here.
     ratio = slower[2]["parts_s"]["simulate"] / rows[2]["parts_s"]["simulate"]
     assert slow.code == 0 and abs(ratio / 3000 - 1) < 0.01
 
