@@ -4,11 +4,11 @@ import sys
 
 import typer
 
-from hpcfit.cli import analyse, fit, looks, study, train
+from hpcfit.cli import analyse, fit, looks, study, train, trained
 from hpcfit.cli.app import app
 from hpcfit.errors import HpcfitError
 
-__all__ = ["analyse", "app", "fit", "looks", "main", "study", "train"]
+__all__ = ["analyse", "app", "fit", "looks", "main", "study", "train", "trained"]
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from hpcfit.errors import LedgerError
 from hpcfit.jobs.folder import json_settings
 from hpcfit.jobs.signals import terminated_like_interrupted
-from hpcfit.jobs.training.folder import TrainingFolder, hash_of, opened
+from hpcfit.jobs.training.folder import TrainingFolder, opened
+from hpcfit.jobs.training.inference import data_hash, infer_into
 from hpcfit.jobs.training.load import load_training, session_of
 from hpcfit.lfads import checkpoint
 from hpcfit.lfads.data.trials import Session
@@ -63,12 +64,15 @@ def train(
     session = session_of(settings)
     member = Member.fresh(settings, session)
     base = Path(file).resolve().parent
-    arrays = (session.train.encod, session.train.recon, session.valid.encod, session.valid.recon)
-    with opened(place, json_settings(settings, base), hash_of(arrays)) as there, terminated_like_interrupted():
+    data = data_hash(session)
+    with opened(place, json_settings(settings, base), data, base) as there, terminated_like_interrupted():
         going_on = _resumed(there, member)
         state = _State(there, member, session, on_epoch)
         try:
             reason = state.run(going_on)
+            if settings.posterior.at_end and there.best.exists():
+                there.status("running", "inferring", **state.said())
+                infer_into(place, settings, session, data)
         except BaseException as error:
             words = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             there.status("stopped", words, **state.said())

@@ -11,6 +11,7 @@ from hpcfit.population.files import replacing
 
 _NEEDED = ("train_encod_data", "train_recon_data", "valid_encod_data", "valid_recon_data")
 _KNOWN = ("truth", "lengths", "conditions")
+_BEHAVIOUR = "behaviour_"
 
 
 def read_session(path: Path, bin_s: float | None = None) -> Session:
@@ -37,7 +38,10 @@ def read_session(path: Path, bin_s: float | None = None) -> Session:
     def split(part: str) -> Trials:
         truth, lengths, conditions = (arrays.pop(f"{part}_{name}", None) for name in _KNOWN)
         encod, recon = (arrays.pop(f"{part}_{name}_data").astype(np.float32) for name in ("encod", "recon"))
-        return Trials(encod, recon, None if truth is None else truth.astype(np.float32) / factor, lengths, conditions)
+        truth = None if truth is None else truth.astype(np.float32) / factor
+        signals = [name for name in arrays if name.startswith(f"{part}_{_BEHAVIOUR}")]
+        behaviour = {name.removeprefix(f"{part}_{_BEHAVIOUR}"): arrays.pop(name) for name in signals}
+        return Trials(encod, recon, truth, lengths, conditions, behaviour)
 
     return Session(split("train"), split("valid"), path.stem, bin_s, arrays)
 
@@ -50,6 +54,7 @@ def write_session(path: Path, session: Session) -> None:
         for part, trials in (("train", session.train), ("valid", session.valid)):
             arrays = {"encod_data": trials.encod, "recon_data": trials.recon}
             arrays |= {name: getattr(trials, name) for name in _KNOWN if getattr(trials, name) is not None}
+            arrays |= {_BEHAVIOUR + name: array for name, array in trials.behaviour.items()}
             for name, array in arrays.items():
                 whole = name.endswith("_data") and np.isin(array, np.arange(256)).all()
                 kept = array.astype(np.uint8) if whole else array

@@ -25,6 +25,8 @@ class Trials:
         (trials,) bins that are there; None: all.
     conditions
         (trials,) whose condition; None: unknown.
+    behaviour
+        By name: (trials, encoded time, dimensions) of a signal, NaN where it is not known; or (trials,), a value each.
     """
 
     encod: np.ndarray
@@ -32,6 +34,7 @@ class Trials:
     truth: np.ndarray | None = None
     lengths: np.ndarray | None = None
     conditions: np.ndarray | None = None
+    behaviour: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.encod)
