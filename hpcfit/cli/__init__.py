@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hpcfit.cli import analyse, data, fit, looks, machine, predict, scale, study, submit, train
+from hpcfit.cli import analyse, data, fit, looks, machine, predict, scale, study, submit, train, trained
 from hpcfit.cli.app import app
 from hpcfit.errors import HpcfitError
 
@@ -21,6 +21,7 @@ __all__ = [
     "study",
     "submit",
     "train",
+    "trained",
 ]
 
 

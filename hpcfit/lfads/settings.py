@@ -120,6 +120,17 @@ class TrainingSettings(Settings):
     """How many of the newest checkpoints stay, beside the best."""
 
 
+class PosteriorSettings(Settings):
+    """What is inferred with the best checkpoint when a training ends."""
+
+    samples: Count = 50
+    """Of the posterior, averaged."""
+    generator_states: bool = False
+    """Also keep the generator's states."""
+    at_end: bool = True
+    """Write posterior.h5 when training ends; `hpcfit infer` writes it at any time."""
+
+
 class LfadsSettings(Settings):
     """A training file."""
 
@@ -130,3 +141,4 @@ class LfadsSettings(Settings):
     hyper: HyperSettings = HyperSettings()
     augmentations: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
+    posterior: PosteriorSettings = PosteriorSettings()

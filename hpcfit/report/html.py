@@ -32,7 +32,7 @@ def html_report(view: RunView, images: Mapping[str, bytes], sections: Sequence[S
     sections
         Analyses of the run.
     """
-    return _template("report.html").render(
+    return template("report.html").render(
         name=view.settings.get("name", "fit"),
         folder=str(view.folder),
         summary=_summary(view),
@@ -50,10 +50,11 @@ def html_report(view: RunView, images: Mapping[str, bytes], sections: Sequence[S
 
 def html_study(name: str, folder: Path, sections: Sequence[StoredSection]) -> str:
     """A page of sections alone, of a study over several runs."""
-    return _template("study.html").render(name=name, folder=str(folder), sections=sections)
+    return template("study.html").render(name=name, folder=str(folder), sections=sections)
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """A page of the templates folder; everything filled in is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)

@@ -1,9 +1,6 @@
 """How a run stands, in plain text: for `hpcfit status RUN`."""
 
-import json
-import os
 import socket
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,9 @@ import numpy as np
 
 from hpcfit.report.log import FAILURES, log_line
 from hpcfit.report.run_view import RunView, open_run
+from hpcfit.report.said import is_alive, read_said, sign_of_life
+from hpcfit.report.training_status import training_status
+from hpcfit.report.training_view import is_training
 from hpcfit.report.words import duration, improvement
 
 _LINES = 3
@@ -25,7 +25,9 @@ def status_text(folder: str | Path) -> str:
         When the folder has no ledger that can be read.
     """
     folder = Path(folder)
-    view, said = open_run(folder), _said(folder)
+    if is_training(folder):
+        return training_status(folder)
+    view, said = open_run(folder), read_said(folder)
     rows = {"run": f"{folder} ({view.settings.get('name', 'no name')})", "state": _state(view, said)}
     rows["generations"] = f"{view.generations} of {_wanted(view, said) or '?'}"
     if said.get("note"):
@@ -39,19 +41,9 @@ def status_text(folder: str | Path) -> str:
     return "\n".join([text, *(["last lines:"] if lines else []), *(f"  {line}" for line in lines)])
 
 
-def _said(folder: Path) -> dict[str, Any]:
-    """What status.json says; nothing when there is none, or it is no longer (or not yet) whole."""
-    try:
-        said = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
 def _state(view: RunView, said: dict[str, Any]) -> str:
     state, reason = str(said.get("state", "")), str(said.get("reason") or "")
-    updated = _age(said)
-    ago = "" if updated is None else f", last sign of life {duration(updated)} ago"
+    ago = sign_of_life(said)
     if not state:
         wanted = _wanted(view, said)
         done = wanted and view.generations >= wanted
@@ -61,31 +53,10 @@ def _state(view: RunView, said: dict[str, Any]) -> str:
     host, pid = str(said.get("host", "")), said.get("pid")
     place = f"process {pid} on {host}"
     if host == socket.gethostname() and isinstance(pid, int):
-        if not _alive(pid):
+        if not is_alive(pid):
             return f"died ({place} is gone{ago}); give the same command to go on from generation {view.generations}"
         return f"running ({place}{ago})"
     return f"running, says status.json ({place}, which cannot be asked from here{ago})"
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False  # to the kernel these mean groups of processes
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True  # somebody else's; there is no telling more
-    return True
-
-
-def _age(said: dict[str, Any]) -> float | None:
-    """Seconds since status.json was brought up to date."""
-    try:
-        updated = datetime.fromisoformat(str(said["updated"]))
-    except (KeyError, ValueError):
-        return None
-    return max(0.0, (datetime.now(updated.tzinfo) - updated).total_seconds())
 
 
 def _wanted(view: RunView, said: dict[str, Any]) -> int:

@@ -10,6 +10,8 @@ from hpcfit.report.html import html_report
 from hpcfit.report.responses import read_responses
 from hpcfit.report.run_view import open_run
 from hpcfit.report.sections import read_sections
+from hpcfit.report.training_page import write_training_report
+from hpcfit.report.training_view import is_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 def write_report(folder: str | Path) -> list[Path]:
     """Write RUN/report/{convergence,traces,features,parameters}.png and report.html; the run may still be going.
+
+    Of a training, what `training_page.write_training_report` writes.
 
     Returns
     -------
@@ -33,6 +37,8 @@ def write_report(folder: str | Path) -> list[Path]:
     from hpcfit.report import plots
 
     folder = Path(folder)
+    if is_training(folder):
+        return write_training_report(folder)
     view = open_run(folder)
     if not view.generations:
         raise LedgerError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcfit.errors import LedgerError, StorageError
-from hpcfit.jobs.folder import sole_writer
+from hpcfit.jobs.folder import INPUTS_FOLDER, sole_writer
 from hpcfit.population.files import make_folder, remove_leftovers, storage_error, write_text
 
 SCHEMA = 1
@@ -25,8 +25,11 @@ _MAY_CHANGE = (
     "training.keep_checkpoints",
     "training.device",
     "training.kernels",
+    "posterior.samples",
+    "posterior.generator_states",
+    "posterior.at_end",
 )
-"""Settings that a training may go on with otherwise: ends, and where it is computed."""
+"""Settings that a training may go on with otherwise: ends, where it is computed, and what is made of it."""
 
 
 class TrainingFolder:
@@ -87,8 +90,10 @@ class TrainingFolder:
 
 
 @contextmanager
-def opened(folder: Path, settings: Mapping[str, Any], data_hash: str) -> Iterator[TrainingFolder]:
+def opened(folder: Path, settings: Mapping[str, Any], data_hash: str, base: Path) -> Iterator[TrainingFolder]:
     """The folder, new or gone on with; this process alone writes it until the block ends.
+
+    base: the folder that relative paths of the settings start at.
 
     Raises
     ------
@@ -99,7 +104,7 @@ def opened(folder: Path, settings: Mapping[str, Any], data_hash: str) -> Iterato
     with sole_writer(folder, "training there"):
         remove_leftovers(folder)
         head = folder / "training.json"
-        wanted = {"schema": SCHEMA, "settings": settings, "data": data_hash}
+        wanted = {"schema": SCHEMA, "settings": settings, "data": data_hash, INPUTS_FOLDER: str(base)}
         if head.exists():
             _check_same(folder, json.loads(head.read_text(encoding="utf-8")), json.loads(json.dumps(wanted)))
         write_text(head, json.dumps(wanted, indent=1) + "\n")

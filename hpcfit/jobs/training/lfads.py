@@ -11,7 +11,8 @@ from hpcfit.errors import LedgerError, Unfinished
 from hpcfit.jobs.folder import json_settings
 from hpcfit.jobs.leaving import Departure
 from hpcfit.jobs.signals import heard
-from hpcfit.jobs.training.folder import TrainingFolder, hash_of, opened
+from hpcfit.jobs.training.folder import TrainingFolder, opened
+from hpcfit.jobs.training.inference import data_hash, infer_into
 from hpcfit.jobs.training.load import load_training, session_of
 from hpcfit.lfads import checkpoint
 from hpcfit.lfads.data.trials import Session
@@ -72,13 +73,15 @@ def train(
         on_note(note)
     member = Member.fresh(settings, session)
     base = Path(file).resolve().parent
-    arrays = (session.train.encod, session.train.recon, session.valid.encod, session.valid.recon)
-    job = this_job()
-    with heard(in_job=job is not None) as ears, opened(place, json_settings(settings, base), hash_of(arrays)) as there:
+    job, data = this_job(), data_hash(session)
+    with heard(in_job=job is not None) as ears, opened(place, json_settings(settings, base), data, base) as there:
         _resumed(there, member)
         state = _State(there, member, session, on_epoch, Departure(ears, job))
         try:
             reason = state.run()
+            if settings.posterior.at_end and there.best.exists():
+                there.status("running", "inferring", **state.said())
+                infer_into(place, settings, session, data)
         except Unfinished as error:
             there.status("waiting", str(error), **state.said())
             raise
