@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpcfit.errors import LedgerError, StorageError
 from hpcfit.jobs.folder import INPUTS_FOLDER, sole_writer
 from hpcfit.population.files import make_folder, remove_leftovers, storage_error, write_text
@@ -116,7 +118,7 @@ def hash_of(arrays: Sequence[Any]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(memoryview(array).cast("B"))
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
     return digest.hexdigest()
 
 
