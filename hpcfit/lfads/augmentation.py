@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hpcfit.lfads.loss import Shown
+from hpcfit.lfads.numbers import Numbers, PlainNumbers, Stream
 from hpcfit.lfads.settings import AugmentationSettings
 
 
@@ -50,25 +51,36 @@ def plainly(batch: Batch, sample_validation: float = 0.0) -> Shown:
 
 
 def augmented(
-    batch: Batch, coordinated_dropout: float, settings: AugmentationSettings, generator: torch.Generator
+    batch: Batch,
+    coordinated_dropout: float,
+    settings: AugmentationSettings,
+    stream: Stream,
+    numbers: Numbers | None = None,
 ) -> Shown:
-    """A batch as a training step sees it; random numbers are drawn from `generator` in a fixed order."""
+    """A batch as a training step sees it; random numbers are those of `stream`, drawn by torch if not said."""
+    drawn = numbers or PlainNumbers()
     if settings.temporal_shift:
-        batch = _shifted(batch, settings.temporal_shift, generator)
+        batch = _shifted(
+            batch, settings.temporal_shift, drawn.normal(stream, "shift", (len(batch.recon),), batch.recon)
+        )
     shown = plainly(batch, settings.sample_validation)
     x, counted = shown.x, shown.counted
     if settings.selective_backpropagation:
         rate = settings.selective_backpropagation
-        kept = torch.rand(batch.recon.shape[:2], generator=generator, device=x.device) >= rate
-        kept = kept.to(x.dtype)[..., None]
-        x = x * kept[:, : x.shape[1]] / (1.0 - rate)
-        counted = kept.expand(batch.recon.shape) if counted is None else counted * kept
+        kept = drawn.kept(stream, "selective", tuple(batch.recon.shape[:2]), rate, x)[..., None]
+        x = x * kept[:, : x.shape[1]]
+        there = (kept > 0).to(x.dtype)
+        counted = there.expand(batch.recon.shape) if counted is None else counted * there
     learned = counted
     if coordinated_dropout:
-        kept = (torch.rand(x.shape, generator=generator, device=x.device) >= coordinated_dropout).to(x.dtype)
-        x = x * kept / (1.0 - coordinated_dropout)
-        learned = torch.ones_like(batch.recon) if counted is None else counted.clone()
-        learned[:, : x.shape[1], : x.shape[2]] *= 1.0 - kept
+        kept = drawn.kept(stream, "coordinated_dropout", tuple(x.shape), coordinated_dropout, x)
+        x = x * kept
+        hidden = (kept == 0).to(x.dtype)
+        if counted is None and x.shape == batch.recon.shape:
+            learned = hidden
+        else:
+            learned = torch.ones_like(batch.recon) if counted is None else counted.clone()
+            learned[:, : x.shape[1], : x.shape[2]] *= hidden
     return Shown(x, batch.recon, counted, learned, batch.held_out)
 
 
@@ -85,14 +97,13 @@ def _of_input(mask: Tensor, x: Tensor) -> Tensor:
     return mask[:, : x.shape[1], : x.shape[2]]
 
 
-def _shifted(batch: Batch, bins: float, generator: torch.Generator) -> Batch:
+def _shifted(batch: Batch, bins: float, normal: Tensor) -> Batch:
     """Every trial moved in time by a normal number of bins; its first or last bin is repeated.
 
     Only what is seen whole can be moved: with steps to predict, input and target would come apart.
     """
-    trials, steps = batch.recon.shape[:2]
-    device = batch.recon.device
-    by = torch.round(torch.randn(trials, generator=generator, device=device) * bins).long()
+    steps, device = batch.recon.shape[1], batch.recon.device
+    by = torch.round(normal * bins).long()
     where = (torch.arange(steps, device=device)[None] + by[:, None]).clamp(0, steps - 1)
 
     def moved(array: Tensor) -> Tensor:

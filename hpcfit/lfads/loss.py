@@ -3,6 +3,7 @@
 Coordinated dropout and sample validation block gradients, not values (Keshtkaran & Pandarinath 2019, section 3).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,15 @@ class Terms:
     l2_controller: Tensor
     held_out: Tensor
 
+    def detached(self) -> "Terms":
+        """The same numbers, without their graph."""
+        return Terms(*(getattr(self, name).detach() for name in self.__dataclass_fields__))
+
+    def plus(self, other: "Terms") -> "Terms":
+        """Sums of these and other parts of a batch, without graph."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return Terms(*(mine + theirs.detach() for mine, theirs in pairs))
+
     def total(self, scales: Scales) -> Tensor:
         """What is differentiated."""
         return (
@@ -83,41 +93,85 @@ class Shown:
     held_out: Tensor | None = None
 
 
-def terms(weights: Weights, shown: Shown, passed: Passed, sizes: Sizes) -> Terms:
-    """All terms of a pass over a batch."""
+@dataclass(frozen=True)
+class Whole:
+    """What the means of a batch are taken over, so that terms of its parts add up to those of the whole.
+
+    Attributes
+    ----------
+    trials
+        How many.
+    counted, held_out
+        Elements whose NLL is in the value, and those that sample validation keeps away.
+    """
+
+    trials: int
+    counted: float | Tensor
+    held_out: float | Tensor | None
+
+    @classmethod
+    def of(cls, shown: Shown, sizes: Sizes) -> "Whole":
+        """Of a whole batch."""
+        first, target = sizes.model.ic_window, shown.target
+        counted = target[:, first:].numel() if shown.counted is None else shown.counted[:, first:].sum()
+        return cls(len(target), counted, None if shown.held_out is None else shown.held_out[:, first:].sum())
+
+
+PoissonSums = Callable[[Tensor, Tensor, Tensor, Tensor, Sequence[Tensor | None]], tuple[Tensor, Tensor]]
+"""Of factors (T, B, F), the read-out's weight and bias, target and the masks counted, learned and held_out (B, T, N):
+the Poisson NLL summed over counted elements, with the gradient of the learned ones, and over held-out elements."""
+
+
+def terms(
+    weights: Weights,
+    shown: Shown,
+    passed: Passed,
+    sizes: Sizes,
+    whole: Whole | None = None,
+    poisson: PoissonSums | None = None,
+) -> Terms:
+    """All terms of a pass over a batch, or over some trials of the batch `whole`.
+
+    poisson: a kernel for the NLL of counts, which needs no passed.raw.
+    """
+    whole = whole or Whole.of(shown, sizes)
+    share = len(shown.target) / whole.trials
     first = sizes.model.ic_window
 
     def of_time(mask: Tensor | None) -> Tensor | None:
         return None if mask is None else mask[:, first:]
 
-    elements = RECONSTRUCTIONS[sizes.model.reconstruction].nll(shown.target[:, first:], passed.raw)
-    nll = _counted(elements, of_time(shown.counted), of_time(shown.learned))
-    held_out = of_time(shown.held_out)
-    nothing = elements.new_zeros(())
-    missed = elements.new_full((), torch.nan)
-    if held_out is not None:
-        missed = (elements.detach() * held_out).sum() / held_out.sum()
+    masks = [of_time(mask) for mask in (shown.counted, shown.learned, shown.held_out)]
+    target = shown.target[:, first:]
+    if poisson is None:
+        total, held_out = _masked_sums(RECONSTRUCTIONS[sizes.model.reconstruction].nll(target, passed.raw), *masks)
+    else:
+        total, held_out = poisson(passed.factors, weights["rates.weight"], weights["rates.bias"], target, masks)
+    nll = total / whole.counted
+    nothing = nll.new_zeros(())
+    missed = nll.new_full((), torch.nan) if whole.held_out is None else held_out / whole.held_out
     prior = weights["initial.prior_mean"]
     variance = torch.full_like(prior, sizes.model.ic_prior_variance)
     initial = kl_normal(passed.initial_mean, passed.initial_variance, prior, variance)
     return Terms(
         nll,
-        initial,
-        _kl_inputs(weights, passed, sizes) if sizes.controlled else nothing,
-        _l2(weights, "generator"),
-        _l2(weights, "controller") if sizes.controlled else nothing,
+        initial * share,
+        _kl_inputs(weights, passed, sizes) * share if sizes.controlled else nothing,
+        _l2(weights, "generator") * share,
+        _l2(weights, "controller") * share if sizes.controlled else nothing,
         missed,
     )
 
 
-def _counted(elements: Tensor, counted: Tensor | None, learned: Tensor | None) -> Tensor:
-    """The mean over counted elements; its gradient is of the learned ones, over the same number."""
-    number = elements.numel() if counted is None else counted.sum()
-    value = elements if counted is None else elements * counted
-    if learned is None:
-        return value.sum() / number
-    some = (elements * learned).sum() / number
-    return some + (value.detach().sum() / number - some.detach())
+def _masked_sums(
+    elements: Tensor, counted: Tensor | None, learned: Tensor | None, held_out: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The sum over counted elements, with the gradient of the learned ones; the sum over held-out ones."""
+    total = (elements if counted is None else elements * counted).sum()
+    if learned is not None:
+        some = (elements * learned).sum()
+        total = some + (total.detach() - some.detach())
+    return total, (elements.detach() * (0.0 if held_out is None else held_out)).sum()
 
 
 def _kl_inputs(weights: Weights, passed: Passed, sizes: Sizes) -> Tensor:

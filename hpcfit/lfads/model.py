@@ -67,49 +67,52 @@ class Passed:
     inputs: Tensor | None = None
 
 
-def passed(weights: Weights, x: Tensor, noise: Noise, sizes: Sizes, recurrence: Recurrence) -> Passed:
-    """Everything that the model makes of data x (B, seen time, seen), time 0 first."""
+def passed(
+    weights: Weights, x: Tensor, noise: Noise, sizes: Sizes, recurrence: Recurrence, read_out: bool = True
+) -> Passed:
+    """Everything that the model makes of data x (B, seen time, seen), time 0 first.
+
+    read_out: False: leave out `raw` (empty), for who reads the factors out.
+    """
     model = sizes.model
     seen = x.transpose(0, 1)  # time first: one product for all steps, and a step's rows lie together
     window = seen if not model.ic_window else seen[: model.ic_window]
     modelled = seen[model.ic_window :]
-    forward, backward = encoded(weights, "ic_encoder", window, model.state_clip, recurrence)
-    ends = _kept(torch.cat([forward[-1], backward[0]], -1), noise.encoding_kept)
+    clip = model.state_clip
+    ends = [recurrence.last(*_read(weights, f"ic_encoder.{way}", window), clip, back) for way, back in _WAYS]
+    ends = _kept(torch.cat(ends, -1), noise.encoding_kept)
     mean, log = linear(ends, weights["initial.weight"], weights["initial.bias"]).chunk(2, -1)
     variance = torch.exp(log) + model.posterior_variance_least
     start = mean if noise.initial is None else mean + torch.sqrt(variance) * noise.initial
     state = linear(start, weights["generator.start.weight"], weights["generator.start.bias"])
     steps = sizes.steps - model.ic_window
     given = DecoderInputs(
-        torch.clamp(state, -model.state_clip, model.state_clip),
-        _bias(weights, "generator"),
+        torch.clamp(state, -clip, clip),
         noise=noise.inputs,
         factors_kept=noise.factors_kept,
         states_kept=noise.states_kept,
-        **_controller_drive(weights, modelled, noise, sizes, recurrence),
+        **_told(weights, modelled, noise, sizes, recurrence),
     )
-    decoded = recurrence.decode(
-        steps, given, decoder_weights(weights, sizes), model.state_clip, model.posterior_variance_least
-    )
-    raw = linear(decoded.factors, weights["rates.weight"], weights["rates.bias"]).transpose(0, 1)
+    decoded = recurrence.decode(steps, given, decoder_weights(weights, sizes), clip, model.posterior_variance_least)
+    raw = x.new_empty(0)
+    if read_out:
+        raw = linear(decoded.factors, weights["rates.weight"], weights["rates.bias"]).transpose(0, 1)
     wide = None if decoded.log_variances is None else torch.exp(decoded.log_variances) + model.posterior_variance_least
     return Passed(raw, decoded.factors, decoded.states, mean, variance, decoded.means, wide, decoded.inputs)
 
 
-def encoded(weights: Weights, name: str, x: Tensor, clip: float, recurrence: Recurrence) -> tuple[Tensor, Tensor]:
-    """States (T, B, E) of an encoder that reads x (T, B, N) forwards, and of one that reads it backwards."""
-    both = []
-    for way in ("forward", "backward"):
-        place = f"{name}.{way}"
-        drive = linear(x, weights[f"{place}.input"], _bias(weights, place))
-        start = weights[f"{place}.start"].expand(x.shape[1], -1)
-        both.append(recurrence.sequence(drive, start, gru_weights(weights, place), clip, way == "backward"))
-    return both[0], both[1]
+_WAYS = (("forward", False), ("backward", True))
+
+
+def _read(weights: Weights, place: str, x: Tensor) -> tuple[Tensor, Tensor, GruWeights]:
+    """What the encoder of that name reads, where it starts, and its weights."""
+    return x, weights[f"{place}.start"].expand(x.shape[1], -1), gru_weights(weights, place)
 
 
 def gru_weights(weights: Weights, place: str) -> GruWeights:
     """Of the GRU of that name."""
-    return GruWeights(weights[f"{place}.gates"], weights[f"{place}.candidate"])
+    bias = torch.cat([weights[f"{place}.gate_bias"], weights[f"{place}.candidate_bias"]], -1)
+    return GruWeights(weights[f"{place}.input"], bias, weights[f"{place}.gates"], weights[f"{place}.candidate"])
 
 
 def decoder_weights(weights: Weights, sizes: Sizes) -> DecoderWeights:
@@ -119,34 +122,24 @@ def decoder_weights(weights: Weights, sizes: Sizes) -> DecoderWeights:
     generator = gru_weights(weights, "generator")
     if not sizes.controlled:
         return DecoderWeights(generator, factors)
-    encoding = 2 * sizes.model.controller_encoder
-    return DecoderWeights(
-        generator,
-        factors,
-        gru_weights(weights, "controller"),
-        weights["controller.input"][..., encoding:],
-        weights["inputs.weight"],
-        weights["inputs.bias"],
-        weights["generator.input"],
-    )
+    controller = gru_weights(weights, "controller")
+    return DecoderWeights(generator, factors, controller, weights["inputs.weight"], weights["inputs.bias"])
 
 
-def _controller_drive(
-    weights: Weights, x: Tensor, noise: Noise, sizes: Sizes, recurrence: Recurrence
-) -> dict[str, Tensor]:
+def _told(weights: Weights, x: Tensor, noise: Noise, sizes: Sizes, recurrence: Recurrence) -> dict[str, Tensor]:
     """The controller's first state, and what its encoder tells it at every step."""
     model = sizes.model
     if not sizes.controlled:
         return {}
-    forward, backward = encoded(weights, "input_encoder", x, model.state_clip, recurrence)
+    forward, backward = (
+        recurrence.sequence(*_read(weights, f"input_encoder.{way}", x), model.state_clip, back) for way, back in _WAYS
+    )
     told = torch.cat([_later(forward, model.controller_lag), _later(backward, -model.controller_lag)], -1)
     beyond = sizes.steps - model.ic_window - len(told)
     if beyond:  # steps to be predicted: nothing is told
         told = torch.cat([told, told.new_zeros(beyond, *told.shape[1:])])
-    told = _kept(told, noise.input_encoding_kept)
-    into = weights["controller.input"][..., : 2 * model.controller_encoder]
-    drive = linear(told, into, _bias(weights, "controller"))
-    return {"controller_start": weights["controller.start"].expand(x.shape[1], -1), "controller_drive": drive}
+    start = weights["controller.start"].expand(x.shape[1], -1)
+    return {"controller_start": start, "encoding": _kept(told, noise.input_encoding_kept)}
 
 
 def _later(states: Tensor, lag: int) -> Tensor:
@@ -159,7 +152,3 @@ def _later(states: Tensor, lag: int) -> Tensor:
 
 def _kept(x: Tensor, kept: Tensor | None) -> Tensor:
     return x if kept is None else x * kept
-
-
-def _bias(weights: Weights, place: str) -> Tensor:
-    return torch.cat([weights[f"{place}.gate_bias"], weights[f"{place}.candidate_bias"]], -1)

@@ -1,20 +1,35 @@
 """The two loops over time, in plain torch: the readable twin of the compiled kernels, and what GPUs run.
 
-GRU with the reset gate before the recurrent product (Cho et al. 2014), states clipped; input projections come in ready
-made.  Arrays are time first.
+GRU with the reset gate before the recurrent product (Cho et al. 2014), states clipped; inputs of all steps are
+projected in one product, before the loop.  Arrays are time first.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
+
+from hpcfit.lfads.numbers import Numbers, PlainNumbers
 
 
 @dataclass(frozen=True)
 class GruWeights:
-    """Recurrent weights: gates (2H, H), update above reset; candidate (H, H)."""
+    """Weights of a GRU, blocks in the order update, reset, candidate.
 
+    Attributes
+    ----------
+    input, bias
+        (3H, inputs), (3H,).
+    gates, candidate
+        Recurrent: (2H, H), update above reset; (H, H).
+    """
+
+    input: Tensor
+    bias: Tensor
     gates: Tensor
     candidate: Tensor
 
@@ -26,24 +41,19 @@ class DecoderWeights:
     Attributes
     ----------
     generator, controller
-        Recurrent weights; no controller: an autonomous generator.
+        The generator reads inferred inputs (U), the controller encoding and factors of the step before (E + F); no
+        controller: an autonomous generator.
     factors
         (F, G), rows of unit length.
-    from_factors
-        (3C, F), from the factors of the step before into the controller.
     to_inputs, to_inputs_bias
         (2U, C) and (2U,): mean above logarithm of variance of the inferred inputs.
-    from_inputs
-        (3G, U), from inferred inputs into the generator.
     """
 
     generator: GruWeights
     factors: Tensor
     controller: GruWeights | None = None
-    from_factors: Tensor | None = None
     to_inputs: Tensor | None = None
     to_inputs_bias: Tensor | None = None
-    from_inputs: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +64,10 @@ class DecoderInputs:
     ----------
     generator_start
         (B, G) at the step before the first.
-    generator_bias
-        (3G,), or (T, B, 3G) where a bias and external inputs are projected.
     controller_start
         (B, C).
-    controller_drive
-        (T, B, 3C): the encoding projected, and the bias.
+    encoding
+        (T, B, E): what the controller is told of the data.
     noise
         (T, B, U), standard normal; None: inputs are their means.
     factors_kept
@@ -69,9 +77,8 @@ class DecoderInputs:
     """
 
     generator_start: Tensor
-    generator_bias: Tensor
     controller_start: Tensor | None = None
-    controller_drive: Tensor | None = None
+    encoding: Tensor | None = None
     noise: Tensor | None = None
     factors_kept: Tensor | None = None
     states_kept: Tensor | None = None
@@ -91,13 +98,36 @@ class Decoded:
 
 
 class Recurrence(Protocol):
-    """Who computes the loops."""
+    """Who computes the loops, and draws the numbers that go into them."""
 
-    def sequence(self, drive: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
-        """States (T, B, H) of a GRU whose projected input and bias is drive (T, B, 3H), from start (B, H).
+    @property
+    def numbers(self) -> Numbers:
+        """Who draws."""
+        ...
+
+    @property
+    def trials_at_once(self) -> int:
+        """How many trials a training step gives it at a time; 0: a whole batch."""
+        ...
+
+    @property
+    def poisson(self) -> Callable[..., tuple[Tensor, Tensor]] | None:
+        """Read-out and masked likelihood of counts in one pass, loss.PoissonSums; None: as loss.py does it."""
+        ...
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """What a training step is wrapped in, so that its numbers do not depend on threads."""
+        ...
+
+    def sequence(self, x: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
+        """States (T, B, H) of a GRU that reads x (T, B, inputs), from start (B, H).
 
         reverse: from the last step to the first; states stay where their steps are.
         """
+        ...
+
+    def last(self, x: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
+        """The state (B, H) after the last step of `sequence` (of time 0, where reverse)."""
         ...
 
     def decode(
@@ -119,8 +149,19 @@ def gru_step(drive: Tensor, state: Tensor, weights: GruWeights, clip: float) -> 
 class PlainRecurrence:
     """Loops in torch, differentiated by autograd; can be vmapped over members."""
 
-    def sequence(self, drive: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
+    trials_at_once = 0
+    poisson = None
+
+    def __init__(self) -> None:
+        self.numbers = PlainNumbers()
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """See Recurrence.stepping.  Nothing: torch's products depend on threads in their last bits."""
+        return nullcontext()
+
+    def sequence(self, x: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
         """See Recurrence.sequence."""
+        drive = linear(x, weights.input, weights.bias)
         state, states = start, []
         steps = range(len(drive) - 1, -1, -1) if reverse else range(len(drive))
         for step in steps:
@@ -128,28 +169,35 @@ class PlainRecurrence:
             states.append(state)
         return torch.stack(states[::-1] if reverse else states)
 
+    def last(self, x: Tensor, start: Tensor, weights: GruWeights, clip: float, reverse: bool = False) -> Tensor:
+        """See Recurrence.last."""
+        return self.sequence(x, start, weights, clip, reverse)[0 if reverse else -1]
+
     def decode(
         self, steps: int, given: DecoderInputs, weights: DecoderWeights, clip: float, least_variance: float
     ) -> Decoded:
         """See Recurrence.decode."""
-        generator, controller = given.generator_start, given.controller_start
+        generator, controller, told = given.generator_start, given.controller_start, None
+        from_factors = None
+        if weights.controller is not None:
+            assert given.encoding is not None and weights.to_inputs is not None and weights.to_inputs_bias is not None
+            wide = given.encoding.shape[-1]
+            told = linear(given.encoding, weights.controller.input[..., :wide], weights.controller.bias)
+            from_factors = weights.controller.input[..., wide:]
         found: dict[str, list[Tensor]] = {name: [] for name in ("states", "factors", "means", "logs", "inputs")}
         factors = generator @ weights.factors.mT
         for step in range(steps):
-            bias = given.generator_bias
-            drive = bias[step] if bias.dim() == 3 else bias
+            drive = weights.generator.bias
             if weights.controller is not None:
-                assert controller is not None and given.controller_drive is not None
-                assert weights.from_factors is not None and weights.to_inputs is not None
-                assert weights.to_inputs_bias is not None and weights.from_inputs is not None
+                assert controller is not None and told is not None and from_factors is not None
+                assert weights.to_inputs is not None and weights.to_inputs_bias is not None
                 seen = factors if given.factors_kept is None else factors * given.factors_kept[step]
-                into = given.controller_drive[step] + seen @ weights.from_factors.mT
-                controller = gru_step(into, controller, weights.controller, clip)
+                controller = gru_step(told[step] + seen @ from_factors.mT, controller, weights.controller, clip)
                 mean, log = (controller @ weights.to_inputs.mT + weights.to_inputs_bias).chunk(2, -1)
                 inputs = mean
                 if given.noise is not None:
                     inputs = mean + torch.sqrt(torch.exp(log) + least_variance) * given.noise[step]
-                drive = drive + inputs @ weights.from_inputs.mT
+                drive = drive + inputs @ weights.generator.input.mT
                 for name, one in (("means", mean), ("logs", log), ("inputs", inputs)):
                     found[name].append(one)
             generator = gru_step(drive, generator, weights.generator, clip)

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from hpcfit.lfads.augmentation import Batch, augmented, held_out_elements, plainly
 from hpcfit.lfads.data.trials import Session, Trials, compact, one_array
+from hpcfit.lfads.kernels.choice import recurrence_of
 from hpcfit.lfads.loss import Scales, Terms, terms
 from hpcfit.lfads.model import Noise, Passed, passed
 from hpcfit.lfads.noise import draw_noise, generator_of
+from hpcfit.lfads.numbers import stream_of
 from hpcfit.lfads.optimiser import Adam, clipped
 from hpcfit.lfads.reconstruction import RECONSTRUCTIONS
 from hpcfit.lfads.recurrence import PlainRecurrence, Recurrence
 from hpcfit.lfads.settings import HyperSettings, LfadsSettings, RampSettings
+from hpcfit.lfads.stepping import Step, step_gradient
 from hpcfit.lfads.weights import Layout, Sizes, layout
 
 
@@ -90,7 +93,7 @@ class Member:
         start_rates(flat, places, session, settings)
         adam = Adam.of(flat, settings.training.betas, settings.training.adam_epsilon)
         progress = Progress(learning_rate=settings.hyper.learning_rate)
-        return cls(settings, sizes, settings.hyper, flat, adam, progress, recurrence or PlainRecurrence())
+        return cls(settings, sizes, settings.hyper, flat, adam, progress, recurrence or recurrence_of(settings))
 
     @property
     def places(self) -> Layout:
@@ -184,16 +187,15 @@ def train_epoch(member: Member, data: Data) -> dict[str, float]:
     number = -(-len(data) // training.batch)
     norm = 0.0
     for index, batch in enumerate(data.batches(training.batch, order)):
-        generator = generator_of(training.seed, "step", epoch, index, device=member.flat.device)
-        shown = augmented(batch, member.hyper.coordinated_dropout, settings.augmentations, generator)
-        noise = draw_noise(len(shown.x), member.hyper.dropout, member.sizes, generator, shown.x)
-        flat = member.flat.detach().requires_grad_()
-        weights = places.views(flat)
-        found = terms(weights, shown, passed(weights, shown.x, noise, member.sizes, member.recurrence), member.sizes)
-        loss = found.total(member.scales(epoch + index / number))
+        stream = stream_of(training.seed, "step", epoch, index)
+        numbers = member.recurrence.numbers
+        shown = augmented(batch, member.hyper.coordinated_dropout, settings.augmentations, stream, numbers)
+        scales = member.scales(epoch + index / number)
+        step = Step(shown, stream, member.hyper.dropout, scales, training.loss_scale)
+        found, gradient = step_gradient(member.flat, step, places, member.sizes, member.recurrence)
+        loss = found.total(scales)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"loss = {float(loss)} at epoch {epoch}, batch {index}")
-        (gradient,) = torch.autograd.grad(loss * training.loss_scale, flat)
         gradient, before = clipped(gradient, training.gradient_clip)
         member.adam.step(member.flat, gradient, member.progress.learning_rate)
         norm = max(norm, before)
@@ -209,9 +211,9 @@ def validate(member: Member, data: Data) -> dict[str, float]:
     weights = places.views(member.flat)
     tally: dict[str, float] = {}
     for index, batch in enumerate(data.batches(training.batch)):
-        generator = generator_of(training.seed, "validation", member.progress.epoch, index, device=member.flat.device)
+        stream = stream_of(training.seed, "validation", member.progress.epoch, index)
         shown = plainly(batch, member.settings.augmentations.sample_validation)
-        noise = draw_noise(len(shown.x), 0.0, member.sizes, generator, shown.x)
+        noise = draw_noise(range(len(shown.x)), 0.0, member.sizes, stream, shown.x, member.recurrence.numbers)
         found = terms(weights, shown, passed(weights, shown.x, noise, member.sizes, member.recurrence), member.sizes)
         for name, value in _numbers(found, found.total(member.scales(member.progress.epoch))).items():
             tally[name] = tally.get(name, 0.0) + value * len(shown.x) / len(data)

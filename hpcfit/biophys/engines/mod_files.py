@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hpcfit.errors import EngineError, InputError, MechanismError
+from hpcfit.population.compiling import cache_folder
 from hpcfit.population.files import make_folder, one_at_a_time, storage_error
 
 _LIBRARY_NAMES = ("libnrnmech.so", "libnrnmech.dylib", ".libs/libnrnmech.so")
@@ -58,14 +59,6 @@ def compiled(folder: Path) -> Path:
     if library is None:
         raise EngineError(f"{place}: nrnivmodl made no library, though it reported no error; run it by hand there")
     return library
-
-
-def cache_folder() -> Path:
-    """Where compiled code is kept: HPCFIT_CACHE, else hpcfit in the user's cache folder."""
-    chosen = os.environ.get("HPCFIT_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpcfit"
 
 
 def _content_hash(files: list[Path]) -> str:
