@@ -16,7 +16,7 @@ import numpy as np  # noqa: E402
 
 from hpcfit import cli  # noqa: E402
 from hpcfit.jobs import sharing  # noqa: E402
-from hpcfit.run.hand import Answer, Work
+from hpcfit.run.hand import Answer, Work  # noqa: E402
 
 
 def main() -> None:
