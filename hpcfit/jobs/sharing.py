@@ -152,13 +152,8 @@ class Measuring:
                 self._cancelled = False
             began_s = self._clocks.begun()
             found = self.evaluator.measured(rows)
-            arrays = {"features": found.features, "statuses": found.statuses}
-            head: dict[str, Any] = {"reason": found.reason, "unread": found.unread}
-            if (terms := self._terms) is not None:
-                found = found.scored(self.evaluator.problem, terms)
-                assert found.contributions is not None
-                arrays["contributions"], head["undefined"] = found.contributions, found.undefined
-            answer = Answer(arrays, {**head, "clocks": self._clocks.told(began_s)})
+            answer = self._answer(found)
+            answer.head["clocks"] = self._clocks.told(began_s)
             if forget is not None:  # told by then
                 forget.taken()
             return answer
@@ -175,7 +170,17 @@ class Measuring:
         problem = self.evaluator.problem
         features = np.full((len(rows), len(problem.targets.terms)), np.nan)
         statuses = np.full((len(rows), len(problem.scored_stimuli)), Status.CRASHED, np.int8)
-        return Answer({"features": features, "statuses": statuses}, {"reason": why, "unread": 0})
+        return self._answer(Measured(features, statuses, why))
+
+    def _answer(self, found: Measured) -> Answer:
+        """What rank 0 is told: scores too, once it has told the units."""
+        arrays = {"features": found.features, "statuses": found.statuses}
+        head: dict[str, Any] = {"reason": found.reason, "unread": found.unread}
+        if (terms := self._terms) is not None:
+            found = found.scored(self.evaluator.problem, terms)
+            assert found.contributions is not None
+            arrays["contributions"], head["undefined"] = found.contributions, found.undefined
+        return Answer(arrays, head)
 
     def cancel(self) -> None:
         """From another thread: what is measured is left, by an error."""

@@ -8,11 +8,15 @@ import sys
 import time
 from dataclasses import replace
 
-import numpy as np
+from hpcfit.run.mpi_first import initialise_if
 
-from hpcfit import cli
-from hpcfit.jobs import sharing
-from hpcfit.run.hand import Answer, Work
+initialise_if(None)  # as `hpcfit fit` does, before large imports
+
+import numpy as np  # noqa: E402
+
+from hpcfit import cli  # noqa: E402
+from hpcfit.jobs import sharing  # noqa: E402
+from hpcfit.run.hand import Answer, Work  # noqa: E402
 
 
 def main() -> None:
