@@ -8,9 +8,10 @@ from hpcfit.lfads.augmentation import Batch, augmented, plainly
 from hpcfit.lfads.loss import Scales, terms
 from hpcfit.lfads.model import Noise, passed
 from hpcfit.lfads.noise import draw_noise, generator_of
+from hpcfit.lfads.numbers import stream_of
 from hpcfit.lfads.priors import kl_ar1, kl_normal
 from hpcfit.lfads.reconstruction import RECONSTRUCTIONS
-from hpcfit.lfads.recurrence import GruWeights, gru_step
+from hpcfit.lfads.recurrence import GruWeights, PlainRecurrence, gru_step
 from hpcfit.lfads.settings import AugmentationSettings
 from hpcfit.lfads.training import Member
 
@@ -18,7 +19,7 @@ ALL = Scales(0.3, 0.2, 0.5, 0.7)
 
 
 def member_of(settings, session, **tables):
-    member = Member.fresh(settings(**tables), session)
+    member = Member.fresh(settings(**tables), session, PlainRecurrence())
     member.flat = member.flat.double()
     return member
 
@@ -52,7 +53,7 @@ def test_gradient_is_that_of_finite_differences(settings, session, model):
     data = session(trials=3, steps=5, seen=(4, 3))
     member = member_of(settings, data, model=model)
     batch = batch_of(data)
-    noise = draw_noise(3, 0.3, member.sizes, generator_of(1), batch.encod)
+    noise = draw_noise(range(3), 0.3, member.sizes, stream_of(1), batch.encod)
     assert torch.autograd.gradcheck(loss_of(member, plainly(batch), noise), (member.flat.requires_grad_(),))
 
 
@@ -60,7 +61,7 @@ def test_members_can_be_stacked(settings, session):
     data = session()
     member = member_of(settings, data)
     batch = batch_of(data)
-    loss = loss_of(member, plainly(batch), draw_noise(7, 0.2, member.sizes, generator_of(1), batch.encod))
+    loss = loss_of(member, plainly(batch), draw_noise(range(7), 0.2, member.sizes, stream_of(1), batch.encod))
     members = torch.stack([member.flat, 1.1 * member.flat, 0.7 * member.flat])
     together = torch.func.vmap(torch.func.grad(loss))(members)
     apart = torch.stack([torch.func.grad(loss)(one) for one in members])
@@ -75,7 +76,7 @@ def test_gru_resets_before_the_product_and_clips():
     z = sigmoid(drive[:, :3] + h @ gates[:3].T)
     r = sigmoid(drive[:, 3:6] + h @ gates[3:].T)
     wanted = z * h + (1 - z) * np.tanh(drive[:, 6:] + (r * h) @ candidate.T)
-    weights = GruWeights(torch.tensor(gates), torch.tensor(candidate))
+    weights = GruWeights(torch.zeros(9, 1), torch.zeros(9), torch.tensor(gates), torch.tensor(candidate))
     found = gru_step(torch.tensor(drive), torch.tensor(h), weights, 5.0)
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12)
     clipped = gru_step(torch.tensor(drive), torch.tensor(h), weights, 0.1)
@@ -93,8 +94,8 @@ def test_an_element_is_never_used_to_reconstruct_itself(settings, session, rate,
         mask = (torch.rand(batch.recon.shape, generator=generator_of(9)) < 0.2).double()
         batch = Batch(batch.encod, batch.recon, None, mask)
     kind = AugmentationSettings(sample_validation=0.2 if held_out else 0.0)
-    shown = augmented(batch, rate, kind, generator_of(4))
-    noise = draw_noise(7, 0.0, member.sizes, generator_of(1), batch.encod)
+    shown = augmented(batch, rate, kind, stream_of(4))
+    noise = draw_noise(range(7), 0.0, member.sizes, stream_of(1), batch.encod)
     weights = member.places.views(member.flat)
     made = passed(weights, shown.x, noise, member.sizes, member.recurrence)
     raw = made.raw.detach().requires_grad_()
@@ -117,8 +118,8 @@ def test_held_out_elements_never_change_training(settings, session):
     found = []
     for more in (0.0, 5.0):
         other = counts + more * mask
-        shown = augmented(Batch(other, other, None, mask), 0.4, member.settings.augmentations, generator_of(3))
-        noise = draw_noise(7, 0.0, member.sizes, generator_of(1), counts)
+        shown = augmented(Batch(other, other, None, mask), 0.4, member.settings.augmentations, stream_of(3))
+        noise = draw_noise(range(7), 0.0, member.sizes, stream_of(1), counts)
         flat = member.flat.clone().requires_grad_()
         found.append(torch.autograd.grad(loss_of(member, shown, noise)(flat), flat)[0])
     assert torch.equal(*found)
@@ -126,7 +127,7 @@ def test_held_out_elements_never_change_training(settings, session):
 
 def test_coordinated_dropout_keeps_the_inputs_mean():
     x = torch.ones(50, 40, 30)
-    shown = augmented(Batch(x, x), 0.4, AugmentationSettings(), generator_of(1))
+    shown = augmented(Batch(x, x), 0.4, AugmentationSettings(), stream_of(1))
     assert shown.x.mean() == pytest.approx(1.0, abs=0.01)
     assert shown.x.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
 
@@ -137,7 +138,7 @@ def test_bins_that_are_not_there_do_not_count(settings, session):
     there = torch.ones(7, 8, dtype=torch.float64)
     there[2, 5:] = 0.0
     batch = batch_of(data)
-    noise = draw_noise(7, 0.0, member.sizes, generator_of(1), batch.encod)
+    noise = draw_noise(range(7), 0.0, member.sizes, stream_of(1), batch.encod)
     other = batch.recon.clone()
     other[2, 5:] = 9.0
     losses = [
@@ -202,16 +203,23 @@ def test_without_noise_the_inputs_are_their_means(settings, session):
     assert torch.equal(made.inputs, made.input_means)
 
 
+class Overheard(PlainRecurrence):
+    """Keeps what the controller is told."""
+
+    encoding: torch.Tensor
+
+    def decode(self, steps, given, *more):
+        self.encoding = given.encoding
+        return super().decode(steps, given, *more)
+
+
 def test_the_controller_sees_bins_only_up_to_its_lag(settings, session):
     """With lag 2 what it is told at bin t comes from bins up to t - 2 and from t + 2 on."""
     data = session(steps=9)
     member = member_of(settings, data, model={"controller_lag": 2})
     x = torch.tensor(data.train.encod).double().requires_grad_()
-    from hpcfit.lfads.model import _controller_drive
-
-    drive = _controller_drive(
-        member.places.views(member.flat), x.transpose(0, 1), Noise(), member.sizes, member.recurrence
-    )["controller_drive"]
-    (gradient,) = torch.autograd.grad(drive[4].sum(), x)
+    member.recurrence = heard = Overheard()
+    member.passed(x, Noise())
+    (gradient,) = torch.autograd.grad(heard.encoding[4].sum(), x)
     felt = gradient.abs().sum((0, 2)) > 0
     assert felt.tolist() == [True, True, True, False, False, False, True, True, True]

@@ -118,7 +118,7 @@ def hash_of(arrays: Sequence[Any]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
