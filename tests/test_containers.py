@@ -90,7 +90,7 @@ def test_the_script_installs_the_extra_of_setup_cfg_with_its_pins(tmp_path, prog
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
     assert extras["container"].split() == ["hpcfit[lfads,mpich,slurm]"]
-    assert extras["site"].split() == ["hpcfit[mpi,nwb,slurm]"]
+    assert extras["site"].split() == ["hpcfit[lfads,mpi,slurm]"]
 
 
 def _made(folder: Path) -> Path:

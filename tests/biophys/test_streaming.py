@@ -222,7 +222,7 @@ def test_a_fit_gives_the_same_ledger_with_and_without_traces(tiny, monkeypatch, 
     best = [("simulate", 1)]
     assert calls.made == [("features", 6)] * 3 + best
     calls.made.clear()
-    monkeypatch.setattr("hpcfit.jobs.Evaluator", lambda *given: Evaluator(*given, stored=True))
+    monkeypatch.setattr("hpcfit.jobs.fit.Evaluator", lambda *given: Evaluator(*given, stored=True))
     hpcfit.run(fit, tmp_path / "stored")
     assert calls.made == [("simulate", 6)] * 3 + best
     streamed, stored = (Ledger.open(tmp_path / name) for name in ("streamed", "stored"))
