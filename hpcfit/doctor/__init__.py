@@ -91,10 +91,10 @@ def report(run: Path, site: str | None, say: Say, say_rank: Callable[[Rank], Non
 
 
 def _world() -> Comm | None:
-    """The ranks, or None when each is alone.  Before other imports: see mpi_library.initialise."""
+    """The ranks, or None when each is alone.  Before other imports: see mpi_library.initialised."""
     from hpcfit.run import mpi, mpi_library
 
-    mpi_library.initialise()
+    mpi_library.initialised()
     try:
         return mpi.world()
     except EngineError:

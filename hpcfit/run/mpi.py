@@ -1,4 +1,4 @@
-"""MPI as a Comm: the one place that imports mpi4py, and only when a job asks for it.
+"""MPI as a Comm; run/mpi_library.py imports mpi4py, and only when a job asks for it.
 
 Heads go as one message, arrays after it as buffers of their own, so nothing is pickled and nothing copied.  Only the
 main thread calls MPI (MPI.THREAD_FUNNELED), also while kernels work in others.
@@ -14,6 +14,7 @@ import numpy as np
 
 from hpcfit.errors import EngineError
 from hpcfit.run.comm import NO_ARRAYS, Arrays, Comm, Message, check_rank, decoded, encoded
+from hpcfit.run.mpi_library import initialised
 from hpcfit.run.slurm.environment import step_tasks
 
 _HEAD, _ARRAY = 1, 2
@@ -142,7 +143,7 @@ def world() -> MpiComm:
         When mpi4py or an MPI library is missing; when the launcher started several ranks that do not know of each
         other, each a world of its own: they would all run the same fit and write the same folder.
     """
-    mpi = _mpi4py()
+    mpi = initialised()
     ranks = launched_ranks()
     size = mpi.COMM_WORLD.Get_size()
     if size == 1 and ranks > 1:
@@ -166,25 +167,6 @@ def leave_last(comm: Comm) -> None:
     if isinstance(comm, MpiComm) and comm.size > 1:
         comm.end()
         time.sleep(_OTHERS_LEAVE_S)
-
-
-def _mpi4py() -> Any:
-    try:
-        import mpi4py
-
-        mpi4py.rc.thread_level = "funneled"
-        from mpi4py import MPI
-    except ImportError as error:
-        raise EngineError(
-            f"MPI is asked for, but mpi4py cannot be imported ({error}); pip install 'hpcfit[mpi]', and where the "
-            "machine has no MPI of its own: pip install mpich"
-        ) from None
-    except RuntimeError as error:
-        raise EngineError(
-            f"mpi4py finds no MPI library ({str(error).splitlines()[0]}); load the machine's MPI module, or pip "
-            "install mpich"
-        ) from None
-    return MPI
 
 
 def _parts(array: np.ndarray) -> list[np.ndarray]:

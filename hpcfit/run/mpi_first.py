@@ -1,6 +1,6 @@
 """`python -m hpcfit.run.mpi_first MODULE ARGUMENT...`: run a module as a rank, with MPI initialised before its imports.
 
-Why before: see mpi_library.initialise.
+Why before: see mpi_library.initialised.
 """
 
 import runpy
@@ -20,10 +20,10 @@ def initialise_if(wanted: bool | None) -> None:
     from hpcfit.run.mpi import launched_ranks
 
     if wanted or launched_ranks() > 1:
-        from hpcfit.run.mpi_library import initialise
+        from hpcfit.run.mpi_library import initialised
 
         with suppress(EngineError):
-            initialise()
+            initialised()
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def library() -> Library:
     return Library(said, family(said))
 
 
-def initialise() -> None:
-    """MPI_Init, if nobody has: what `library` put off.  May end the job.
+def initialised() -> Any:
+    """The module mpi4py.MPI, after MPI_Init if nobody has called it: what `library` put off.  May end the job.
 
     Call it before large imports.  MPICH 5 tells the other nodes, by SLURM's PMI, also some memory beside its own, zeros
     made short; where that has been used by others the message becomes longer than SLURM (22.05) reads, and the job
@@ -47,6 +47,7 @@ def initialise() -> None:
     mpi = _mpi4py()
     if not mpi.Is_initialized():
         mpi.Init_thread(mpi.THREAD_FUNNELED)
+    return mpi
 
 
 def family(version: str) -> str:
@@ -88,7 +89,8 @@ def _mpi4py() -> Any:
         from mpi4py import MPI
     except ImportError as error:
         raise EngineError(
-            f"mpi4py cannot be imported ({error}), and several tasks need it to share a fit; pip install 'hpcfit[mpi]'"
+            f"mpi4py cannot be imported ({error}), and several tasks need it to share a fit; pip install "
+            "'hpcfit[mpi]', and where the machine has no MPI of its own: pip install 'hpcfit[mpich]'"
         ) from None
     except RuntimeError as error:
         raise EngineError(

@@ -13,7 +13,7 @@ from hpcfit.lfads.priors import kl_ar1, kl_normal
 from hpcfit.lfads.reconstruction import RECONSTRUCTIONS
 from hpcfit.lfads.recurrence import GruWeights, PlainRecurrence, gru_step
 from hpcfit.lfads.settings import AugmentationSettings
-from hpcfit.lfads.training import Member
+from hpcfit.lfads.training import Data, Member, changed, train_epoch
 
 ALL = Scales(0.3, 0.2, 0.5, 0.7)
 
@@ -223,3 +223,27 @@ def test_the_controller_sees_bins_only_up_to_its_lag(settings, session):
     (gradient,) = torch.autograd.grad(heard.encoding[4].sum(), x)
     felt = gradient.abs().sum((0, 2)) > 0
     assert felt.tolist() == [True, True, True, False, False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 1e-3),
+        ("dropout", 0.5),
+        ("coordinated_dropout", 0.5),
+        ("kl_initial", 1e-2),
+        ("kl_inputs", 1e-2),
+        ("l2_generator", 1.0),
+        ("l2_controller", 1.0),
+    ],
+)
+def test_a_hyperparameter_that_is_changed_changes_training(settings, session, name, value):
+    data = session()
+    at_once = {"kl_ramp": {"epochs": 0.0}, "l2_ramp": {"epochs": 0.0}}
+    members = [Member.fresh(settings(training=at_once), data) for _ in range(2)]
+    changed(members[1], **{name: value})
+    for member in members:
+        train_epoch(member, Data(data.train, member.settings, member.flat.device, "train"))
+    assert not torch.equal(members[0].flat, members[1].flat)
+    with pytest.raises(ValueError):
+        changed(members[0], **{name: -1.0})

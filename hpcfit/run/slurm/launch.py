@@ -1,21 +1,13 @@
 """Will srun's --mpi= start the MPI library that the job will use as one world?  The wrong one starts worlds of one."""
 
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hpcfit.run.mpi_asked import asked
 from hpcfit.run.slurm.limits import mpi_default, mpi_flavours
 from hpcfit.run.slurm.site import Site
 
-_ANSWER_S = 60.0
-# The library is loaded, not initialised: a login node has no launcher.
-_PROGRAM = """\
-import mpi4py
-mpi4py.rc.initialize = False
-from mpi4py import MPI
-print("library:", MPI.Get_library_version().strip(chr(0) + chr(10)).splitlines()[0])
-"""
 # First words of a library's version -> the kinds of --mpi= that start it, tried on SLURM 22.05; those not named here
 # (Intel MPI, MVAPICH: it depends on how they were built) are not judged.
 _STARTED_BY = {"CRAY MPICH": ("cray_shasta", "pmi2"), "MPICH": ("pmi2",), "Open MPI": ("pmix",)}
@@ -23,16 +15,7 @@ _STARTED_BY = {"CRAY MPICH": ("cray_shasta", "pmi2"), "MPICH": ("pmi2",), "Open 
 
 def mpi_library(wrapper: Path | None) -> tuple[str, str]:
     """The first line of the version of mpi4py's MPI in that environment, and what is wrong where there is none."""
-    python = [str(wrapper), "python"] if wrapper else [sys.executable]
-    try:
-        ended = subprocess.run([*python, "-c", _PROGRAM], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                               timeout=_ANSWER_S, check=False)  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return "", ""  # not known
-    lines = [line for line in ended.stdout.splitlines() if line.startswith("library:")]
-    if ended.returncode == 0 and lines:
-        return " ".join(lines[-1].removeprefix("library:").split()), ""
-    return "", (ended.stderr.strip().splitlines() or ["no word"])[-1]
+    return asked([str(wrapper), "python"] if wrapper else [sys.executable])[1:]
 
 
 def mismatched(site: Site, ranks: int, wrapper: Path | None) -> Iterator[str]:
